@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of public sample data, named by DSEG_SHARED; the test is skipped without it."""
+    value = os.environ.get("DSEG_SHARED")
+    if not value:
+        pytest.skip("DSEG_SHARED is not set: it names the folder of sample data")
+    folder = Path(value).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"DSEG_SHARED={value}: no such folder")
+    return folder
