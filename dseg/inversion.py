@@ -1,0 +1,202 @@
+"""Stage 2a: latents of a given image along the deterministic DDIM trajectory.
+
+The paper maps an image back to the diffusion process ("inversion") and reads features there; how
+many steps, which timesteps and which prompt it uses is not known. Here (our choice): an image's
+latents stand for timestep 0, the lowest noise level the network was trained on, and are carried
+up an even grid of timesteps by the probability-flow ODE, discretised as in DDIM (Song et al.
+2021, equation 12 with sigma = 0). ``alpha`` is always their cumulative product, the share of
+signal variance: ``x_t = sqrt(alpha_t) x_0 + sqrt(1 - alpha_t) noise``.
+
+One point is disputed among implementations: at which sample and timestep the network is asked for
+the noise of the step from (x_t, t) up to the next grid point u. `invert` asks at (x_t, t), an
+explicit Euler step of the ODE. Sampling would have come down from (x_u, u), so the exact inverse
+of sampling is the x_u whose own noise leads back to x_t; ``fixed_point`` iterations approach it,
+starting from x_t. The first of them asks at (x_t, u), an old sample with a new time: for epsilon
+models that is what null-text inversion (Mokady et al. 2023) and diffusers' DDIMInverseScheduler
+do. Euler and one iteration cost one network evaluation a step and are of first order; k iterations
+cost k.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from dseg.errors import DsegError
+
+PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+
+# (sample (B, C, h, w), timestep) -> model output (B, C, h, w), float32
+Denoiser = Callable[[Tensor, int], Tensor]
+
+
+def grid(steps: int, train_timesteps: int) -> tuple[int, ...]:
+    """Evenly spaced timesteps 0 <= t < train_timesteps, ascending from 0.
+
+    Raises:
+        DsegError: ``steps`` is not in 1 .. train_timesteps.
+    """
+    if not 1 <= steps <= train_timesteps:
+        raise DsegError(
+            f"inversion.steps: {steps}, expected 1 to {train_timesteps}, "
+            "the number of training timesteps of the model"
+        )
+    return tuple(round(index * train_timesteps / steps) for index in range(steps))
+
+
+def snap(fraction: float, steps: int, train_timesteps: int) -> int:
+    """The timestep of `grid` nearest to a fraction of the training timesteps (ties: the lower).
+
+    Raises:
+        DsegError: ``fraction`` is not in [0, 1], or ``steps`` is not a size of a grid.
+    """
+    if not 0.0 <= fraction <= 1.0:
+        raise DsegError(f"timestep {fraction}: expected a fraction of the training timesteps, 0-1")
+    target = fraction * train_timesteps
+    return min(grid(steps, train_timesteps), key=lambda timestep: abs(timestep - target))
+
+
+def split(
+    sample: Tensor, model_output: Tensor, alpha: float, prediction_type: str
+) -> tuple[Tensor, Tensor]:
+    """The clean sample and the noise that a model output implies for a sample at level ``alpha``.
+
+    Args:
+        sample: Latents at ``alpha``, any shape.
+        model_output: What the network said of them, same shape.
+        alpha: Cumulative alpha of the sample, in [0, 1]; above 0 for "epsilon", which says
+            nothing of the clean sample in pure noise, and below 1 for "sample", likewise.
+        prediction_type: "epsilon", "v_prediction" (Salimans & Ho 2022) or "sample".
+
+    Raises:
+        DsegError: Unknown prediction type, or ``alpha`` outside its range.
+    """
+    if not 0.0 <= alpha <= 1.0:
+        raise DsegError(f"alpha {alpha}: expected a cumulative alpha in [0, 1]")
+    signal, noise = alpha**0.5, (1.0 - alpha) ** 0.5
+    if prediction_type == "v_prediction":
+        return signal * sample - noise * model_output, signal * model_output + noise * sample
+    if prediction_type == "epsilon":
+        if signal == 0.0:
+            raise DsegError("epsilon prediction has no clean sample at alpha 0 (pure noise)")
+        return (sample - noise * model_output) / signal, model_output
+    if prediction_type == "sample":
+        if noise == 0.0:
+            raise DsegError("sample prediction has no noise at alpha 1 (a clean sample)")
+        return model_output, (sample - signal * model_output) / noise
+    raise DsegError(
+        f"prediction type {prediction_type!r}: expected one of {', '.join(PREDICTION_TYPES)}"
+    )
+
+
+def ddim_step(
+    sample: Tensor,
+    model_output: Tensor,
+    alpha_from: float,
+    alpha_to: float,
+    prediction_type: str,
+) -> Tensor:
+    """One deterministic DDIM step between two noise levels, towards less noise or towards more.
+
+    DDIM, equation 12 with sigma = 0: ``x' = sqrt(alpha') x_0 + sqrt(1 - alpha') noise`` with both
+    terms from `split` at ``alpha_from``, the level at which the network saw ``sample``.
+
+    Args:
+        sample: Latents at ``alpha_from``, any shape.
+        model_output: The network's output for them, same shape.
+        alpha_from: Cumulative alpha of ``sample``; its range is that of `split`.
+        alpha_to: Cumulative alpha of the result, in [0, 1].
+        prediction_type: "epsilon", "v_prediction" or "sample".
+
+    Returns:
+        Latents at ``alpha_to``, shape of ``sample``.
+
+    Raises:
+        DsegError: As `split`.
+    """
+    clean, noise = split(sample, model_output, alpha_from, prediction_type)
+    return alpha_to**0.5 * clean + (1.0 - alpha_to) ** 0.5 * noise
+
+
+def invert(
+    denoise: Denoiser,
+    latents: Tensor,
+    alphas: Tensor,
+    timesteps: Sequence[int],
+    *,
+    chosen: Sequence[int],
+    prediction_type: str,
+    fixed_point: int = 0,
+) -> Tensor:
+    """Carry clean latents up the DDIM trajectory and keep them at the chosen timesteps.
+
+    Args:
+        denoise: The network: (sample, timestep) -> output, both (B, C, h, w) float32.
+        latents: Latents of the images, (B, C, h, w); they stand for ``timesteps[0]``.
+        alphas: Cumulative alpha of every training timestep, (train_timesteps,), in (0, 1].
+        timesteps: Ascending grid, such as `grid` makes.
+        chosen: Timesteps of the grid at which latents are wanted, in any order.
+        prediction_type: What the network predicts.
+        fixed_point: 0 takes explicit Euler steps, k > 0 as many fixed-point iterations of the
+            implicit step (see the module): max(1, k) network evaluations a step.
+
+    Returns:
+        float32 (T, B, C, h, w), one entry for each chosen timestep, in the order given.
+
+    Raises:
+        DsegError: The grid is not ascending or a chosen timestep is not on it.
+    """
+    if any(later <= earlier for earlier, later in pairwise(timesteps)):
+        raise DsegError(f"timesteps {list(timesteps)}: expected an ascending grid")
+    off_grid = sorted(set(chosen) - set(timesteps))
+    if off_grid or not chosen:
+        raise DsegError(
+            f"chosen timesteps {list(chosen)}: expected at least one, all on the grid "
+            f"{timesteps[0]}, {timesteps[1] if len(timesteps) > 1 else ''} ... {timesteps[-1]}"
+        )
+    sample = latents.float()
+    states = {timesteps[0]: sample}
+    for current, following in pairwise(timesteps):
+        if current >= max(chosen):
+            break
+        here, there = float(alphas[current]), float(alphas[following])
+        if fixed_point == 0:
+            lifted = ddim_step(sample, denoise(sample, current), here, there, prediction_type)
+        else:
+            lifted = sample
+            for _ in range(fixed_point):
+                _, noise = split(lifted, denoise(lifted, following), there, prediction_type)
+                lifted = ddim_step(sample, noise, here, there, "epsilon")
+        sample = states[following] = lifted
+    return torch.stack([states[timestep] for timestep in chosen])
+
+
+def noise_to(latents: Tensor, alpha: float, seeds: Sequence[int]) -> Tensor:
+    """Add noise to clean latents in one shot: the usual alternative to inversion.
+
+    The noise of an item depends on its seed alone: not on the batch, and not on ``alpha``, so that
+    several noise levels of one item lie on one line, as several timesteps of an inversion do.
+
+    Args:
+        latents: Clean latents, (B, C, h, w).
+        alpha: Cumulative alpha of the noise level, in [0, 1].
+        seeds: One seed for each item.
+
+    Returns:
+        float32 (B, C, h, w) on the device of ``latents``.
+
+    Raises:
+        DsegError: Not one seed for each item, or ``alpha`` outside [0, 1].
+    """
+    if len(seeds) != len(latents):
+        raise DsegError(f"{len(latents)} latents but {len(seeds)} seeds: expected one each")
+    if not 0.0 <= alpha <= 1.0:
+        raise DsegError(f"alpha {alpha}: expected a cumulative alpha in [0, 1]")
+    noise = torch.stack(
+        [
+            torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(seed))
+            for seed in seeds
+        ]
+    ).to(latents.device)
+    return alpha**0.5 * latents.float() + (1.0 - alpha) ** 0.5 * noise
