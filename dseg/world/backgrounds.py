@@ -66,6 +66,10 @@ def _noise_fields(exponent: float) -> NDArray[np.float32]:
     return (fields / fields.std((1, 2), keepdims=True)).astype(np.float32)
 
 
+def _rgb(red: float, green: float, blue: float) -> NDArray[np.float32]:
+    return np.array([red, green, blue], np.float32)
+
+
 def _mix(first: NDArray[np.float32], second: NDArray[np.float32], share: Plane) -> Image:
     return first + (second - first) * share[..., None]
 
@@ -82,13 +86,13 @@ def _wood(frame: Frame) -> Image:
 
 def _grass(frame: Frame) -> Image:
     blades = 0.08 * frame.noise(0.6, stretch=3) + 0.05 * frame.noise(1.0)
-    return frame.colour((0.3, 0.56, 0.2), 0.04) + blades[..., None] * np.float32([0.8, 1, 0.5])
+    return np.add(frame.colour((0.3, 0.56, 0.2), 0.04), blades[..., None] * _rgb(0.8, 1, 0.5))
 
 
 def _sky(frame: Frame) -> Image:
     cloud = np.clip(0.55 * (frame.noise(2.0) - frame.uniform(-0.2, 0.6)), 0, 1)
     blue = frame.colour((0.46, 0.68, 0.94), 0.03) + (0.1 * frame.y)[..., None]
-    return _mix(blue, np.float32([0.95, 0.96, 0.98]), cloud)
+    return _mix(blue, _rgb(0.95, 0.96, 0.98), cloud)
 
 
 def _brick(frame: Frame) -> Image:
@@ -100,7 +104,7 @@ def _brick(frame: Frame) -> Image:
     column = np.floor(u)
     mortar = ((v - row < 0.16) | (u - column < 0.08)).astype(np.float32)
     tone = 0.06 * np.sin(5.1 * row + 7.7 * column) + 0.035 * frame.noise(1.0)
-    clay, lime = frame.colour((0.62, 0.3, 0.22), 0.03), np.float32([0.76, 0.73, 0.68])
+    clay, lime = frame.colour((0.62, 0.3, 0.22), 0.03), _rgb(0.76, 0.73, 0.68)
     return _mix(clay, lime, mortar) + tone[..., None]
 
 
@@ -112,7 +116,7 @@ def _tiles(frame: Frame) -> Image:
     light, dark = frame.colour((0.86, 0.87, 0.85), 0.02), frame.colour((0.5, 0.62, 0.66), 0.04)
     image = _mix(light, dark, np.mod(column + row, 2))
     grout = (u - column < 0.07) | (v - row < 0.07)
-    image[grout] = np.float32([0.38, 0.38, 0.38])
+    image[grout] = _rgb(0.38, 0.38, 0.38)
     return image + (0.012 * frame.noise(1.0))[..., None]
 
 
@@ -123,7 +127,7 @@ def _water(frame: Frame) -> Image:
     return (
         frame.colour((0.12, 0.46, 0.6), 0.03)
         + (0.07 * wave)[..., None]
-        + (0.5 * glint)[..., None] * np.float32([0.8, 1, 1])
+        + (0.5 * glint)[..., None] * _rgb(0.8, 1, 1)
     )
 
 
@@ -143,7 +147,7 @@ def _sand(frame: Frame) -> Image:
 
 def _night(frame: Frame) -> Image:
     image = frame.colour((0.07, 0.07, 0.2), 0.02) + (0.035 * frame.noise(2.0))[..., None]
-    image[frame.noise(0.6) > 2.7] = np.float32([0.92, 0.9, 0.78])
+    image[frame.noise(0.6) > 2.7] = _rgb(0.92, 0.9, 0.78)
     return image
 
 
@@ -158,7 +162,7 @@ def _cloth(frame: Frame) -> Image:
 def _marble(frame: Frame) -> Image:
     a, b = frame.turned(0.8)
     vein = 1 - np.abs(np.sin(frame.uniform(2, 4) * (a + b) + 1.6 * frame.noise(1.5)))
-    return _mix(frame.colour((0.88, 0.87, 0.86), 0.03), np.float32([0.36, 0.38, 0.42]), vein**4)
+    return _mix(frame.colour((0.88, 0.87, 0.86), 0.03), _rgb(0.36, 0.38, 0.42), vein**4)
 
 
 def _leaves(frame: Frame) -> Image:
@@ -184,13 +188,13 @@ TRAIN_CONTEXTS = ("wood", "grass", "sky", "brick", "tiles", "water", "stone", "s
 SHIFT_CONTEXTS = ("night", "cloth", "marble", "leaves")
 
 
-@lru_cache(maxsize=4)
-def _grid(size: int) -> tuple[Plane, Plane]:
-    line = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
-    y, x = np.meshgrid(line, line, indexing="ij")
-    return x, y
+@lru_cache(maxsize=8)
+def pixel_grid(size: int) -> tuple[Plane, Plane]:
+    """Place x and y, float32 (size, size), of pixel centres in the frame [-1, 1]^2."""
+    line = ((np.arange(size) + 0.5) / size * 2 - 1).astype(np.float32)
+    return np.tile(line, (size, 1)), np.tile(line[:, None], (1, size))
 
 
 def paint_background(name: str, size: int, generator: np.random.Generator) -> Image:
     """Paint a texture, float32 (size, size, 3), about [0, 1] and not clipped."""
-    return BACKGROUNDS[name](Frame(*_grid(size), generator))
+    return BACKGROUNDS[name](Frame(*pixel_grid(size), generator))

@@ -2,12 +2,13 @@
 
 Image i of (seed, domain) depends on nothing else: not on how many images are asked for, nor on
 those before it. Training images and annotated scenes draw from disjoint random streams, so no
-evaluation image can occur in training whatever the seeds. Streams are numpy's (PCG64): identical
-pixels are promised for one version of numpy.
+evaluation image occurs in training whatever the seeds. The streams are numpy's: identical pixels
+are promised for one version of numpy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -15,22 +16,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dseg.world.backgrounds import SHIFT_CONTEXTS, TRAIN_CONTEXTS, paint_background
+from dseg.world.backgrounds import SHIFT_CONTEXTS, TRAIN_CONTEXTS, paint_background, pixel_grid
 from dseg.world.captions import GENERIC, caption
-from dseg.world.kinds import KIND_NAMES, KINDS, SPRITE_EXTENT, SPRITE_SIZE, VARIANTS, fill, sprite
-from dseg.world.shift import UNSEEN_BACKGROUND_RATE, blur, degrade, draw_distractors
+from dseg.world.kinds import KIND_NAMES
+from dseg.world.objects import composite, place_objects, visible_regions
+from dseg.world.shift import UNSEEN_BACKGROUND_RATE, degrade, draw_distractors
 
-Plane = NDArray[np.float32]
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Box = NDArray[np.int64]
 
-TRAINING, ANNOTATED = 0, 1  # the two families of random streams
-SENSOR_NOISE = 0.01
-_SUPERSAMPLING = 2
-_AREA = (0.1, 0.33)  # share of the image one object takes, as far as it fits
-_AREA_AMONG_OTHERS = (0.06, 0.13)
-_OVERLAP = 0.12  # accepted share of the smaller object's area, among several objects
+_TRAINING, _ANNOTATED = 0, 1  # the two families of random streams
+_STREAMS = ("assignment", "choice", "caption", "background", "objects", "finish", "shift")
+_SENSOR_NOISE = np.float32(0.01)
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class Scenes:
         captions: Caption of each image, with the first object's kind.
         boxes: One int64 (k, 4) array per image: x0, y0, x1, y1 (ends exclusive) of the visible
             part of each object.
+        names: Kinds of all objects of each image, in the order of its boxes.
     """
 
     images: NDArray[np.uint8]
@@ -53,37 +52,37 @@ class Scenes:
     contexts: list[str]
     captions: list[str]
     boxes: list[Box]
-
-
-@dataclass(frozen=True)
-class _Object:
-    kind: str
-    colour: Image  # (S, S, 3), times alpha
-    alpha: Plane  # (S, S)
+    names: list[tuple[str, ...]]
 
 
 def captioned_images(
-    count: int, seed: int, *, size: int = 64, contextless: float = 0.1, generic: float = 0.1
+    count: int,
+    seed: int,
+    *,
+    size: int = 64,
+    contextless: float = 0.1,
+    generic: float = 0.1,
+    start: int = 0,
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Render training data of the base model: images and captions, never masks.
 
     Args:
         count: Number of images.
-        seed: Run seed, non-negative.
+        seed: Run seed, not negative.
         size: Side of the images in pixels.
         contextless: Share of captions that leave the background out.
         generic: Share of captions that say "object" instead of the kind.
+        start: Number of the first image, to render one long series in parts.
 
     Returns:
         uint8 (count, size, size, 3) and the captions.
     """
     images = np.empty((count, size, size, 3), np.uint8)
     captions = []
-    for index in range(count):
-        kind, context = _assignment(seed, index, TRAINING)
-        image, _ = _render(index, seed, TRAINING, [kind], context, size)
-        images[index] = image
-        chance = _generator(seed, index, TRAINING, "caption").random(2)
+    for row, index in enumerate(range(start, start + count)):
+        kind, context = _assignment(seed, index, _TRAINING)
+        images[row], _ = _render(seed, index, _TRAINING, [kind], context, size)
+        chance = _generator(seed, index, _TRAINING, "caption").random(2)
         noun = GENERIC if chance[0] < generic else kind
         captions.append(caption(noun, None if chance[1] < contextless else context))
     return images, captions
@@ -102,7 +101,7 @@ def annotated_scenes(
 
     Args:
         count: Number of images.
-        seed: Non-negative; see the module's text on determinism.
+        seed: Not negative; see the module's text on determinism.
         size: Side of the images in pixels.
         domain: "train" has the distribution of `captioned_images`, "shift" departs from it.
         shift_strength: 0 = the training distribution, 1 = harsh; only for "shift".
@@ -119,26 +118,19 @@ def annotated_scenes(
     strength = shift_strength if domain == "shift" else 0.0
     images = np.empty((count, size, size, 3), np.uint8)
     masks = np.empty((count, size, size), bool)
-    kinds, contexts, boxes = [], [], []
+    contexts: list[str] = []
+    boxes: list[Box] = []
+    names: list[tuple[str, ...]] = []
     for index in range(count):
-        kind, context = _assignment(seed, index, ANNOTATED)
-        chooser = _generator(seed, index, ANNOTATED, "choice")
-        if chooser.random() < UNSEEN_BACKGROUND_RATE * strength:
-            context = SHIFT_CONTEXTS[index % len(SHIFT_CONTEXTS)]
-        others = [name for name in KIND_NAMES if name != kind]
-        extra = int(chooser.integers(low, high + 1)) - 1
-        names = [kind, *(others[k] for k in chooser.permutation(len(others))[:extra])]
-        image, visible = _render(index, seed, ANNOTATED, names, context, size, strength)
-        images[index] = image
-        masks[index] = np.any(visible, axis=0)
-        boxes.append(np.stack([_box(part) for part in visible]))
-        kinds.append(kind)
+        kinds, context = _choose(seed, index, strength, low, high)
+        images[index], regions = _render(seed, index, _ANNOTATED, kinds, context, size, strength)
+        masks[index] = np.any(regions, axis=0)
+        boxes.append(np.stack([_box(region) for region in regions]))
+        names.append(kinds)
         contexts.append(context)
-    captions = [caption(kind, context) for kind, context in zip(kinds, contexts, strict=True)]
-    return Scenes(images, masks, kinds, contexts, captions, boxes)
-
-
-_STREAMS = ("assignment", "choice", "caption", "background", "objects", "finish", "shift")
+    firsts = [kinds[0] for kinds in names]
+    captions = [caption(kind, context) for kind, context in zip(firsts, contexts, strict=True)]
+    return Scenes(images, masks, firsts, contexts, captions, boxes, names)
 
 
 def _generator(seed: int, index: int, family: int, stream: str) -> np.random.Generator:
@@ -164,131 +156,49 @@ def _assignment(seed: int, index: int, family: int) -> tuple[str, str]:
     return _block(seed, index // pairs, family)[index % pairs]
 
 
+def _choose(
+    seed: int, index: int, strength: float, low: int, high: int
+) -> tuple[tuple[str, ...], str]:
+    """Kinds and background of an annotated scene."""
+    kind, context = _assignment(seed, index, _ANNOTATED)
+    generator = _generator(seed, index, _ANNOTATED, "choice")
+    chance, unseen = generator.random(), generator.integers(len(SHIFT_CONTEXTS))
+    if chance < UNSEEN_BACKGROUND_RATE * strength:
+        context = SHIFT_CONTEXTS[unseen]
+    extra = int(generator.integers(low, high + 1)) - 1
+    others = [name for name in KIND_NAMES if name != kind]
+    return (kind, *(others[k] for k in generator.permutation(len(others))[:extra])), context
+
+
 def _render(
-    index: int,
     seed: int,
+    index: int,
     family: int,
-    kinds: list[str],
+    kinds: Sequence[str],
     context: str,
     size: int,
     strength: float = 0.0,
 ) -> tuple[NDArray[np.uint8], list[Mask]]:
     """One image uint8 (S, S, 3) and the visible region of each object, bool (S, S)."""
+    x, y = pixel_grid(size)
+    # One stream per step, so that a step's draws do not depend on those of the steps before it.
     image = paint_background(context, size, _generator(seed, index, family, "background"))
-    x, y = _grid(size, size)
     shifted = _generator(seed, index, family, "shift")
     if strength:
         image = draw_distractors(image, x, y, strength, shifted)
     generator = _generator(seed, index, family, "objects")
-    objects = _place(kinds, size, generator)
-    shadow = np.float32(generator.uniform(0.0, 0.4))
+    objects = place_objects(kinds, size, generator)
+    shadow = generator.uniform(0.0, 0.4)
     for item in objects:
-        image = _composite(image, item, shadow)
+        image = composite(image, item, shadow)
     finish = _generator(seed, index, family, "finish")
     angle, slope = finish.uniform(0, 2 * np.pi), finish.uniform(0, 0.12)
     light = finish.uniform(0.88, 1.08) + slope * (np.cos(angle) * x + np.sin(angle) * y)
     image = image * light.astype(np.float32)[..., None]
     if strength:
         image = degrade(image, x, y, strength, shifted)
-    image = image + np.float32(SENSOR_NOISE) * finish.standard_normal(image.shape, np.float32)
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8), _visible(objects)
-
-
-@lru_cache(maxsize=8)
-def _grid(size: int, samples: int) -> tuple[Plane, Plane]:
-    del size  # the frame is [-1, 1]^2 at every size
-    line = (np.arange(samples, dtype=np.float32) + 0.5) / samples * 2 - 1
-    y, x = np.meshgrid(line, line, indexing="ij")
-    return x, y
-
-
-def _place(kinds: list[str], size: int, generator: np.random.Generator) -> list[_Object]:
-    """Draw the objects; several are kept apart by trying positions again."""
-    low, high = _AREA if len(kinds) == 1 else _AREA_AMONG_OTHERS
-    placed: list[_Object] = []
-    for kind in kinds:
-        best, least = None, np.inf
-        for _ in range(1 if not placed else 40):
-            item = _draw_object(kind, size, generator.uniform(low, high), generator)
-            overlap = max((_overlap(item, other) for other in placed), default=0.0)
-            if overlap < least:
-                best, least = item, overlap
-            if overlap <= _OVERLAP:
-                break
-        assert best is not None
-        placed.append(best)
-    return placed
-
-
-def _overlap(first: _Object, second: _Object) -> float:
-    a, b = first.alpha >= 0.5, second.alpha >= 0.5
-    return float((a & b).sum() / min(a.sum(), b.sum()))
-
-
-def _draw_object(kind: str, size: int, area: float, generator: np.random.Generator) -> _Object:
-    variant = int(generator.integers(VARIANTS))
-    scale = min(np.sqrt(area / fill(kind, variant)), 0.92)
-    aspect = np.exp(generator.uniform(-0.1, 0.1))
-    angle = generator.uniform(-0.4, 0.4)
-    flip = 1 if generator.random() < 0.5 else -1
-    room = max(0.04, 0.96 - scale)
-    cx, cy = generator.uniform(-room, room, 2)
-    x, y = _grid(size, _SUPERSAMPLING * size)
-    c, s = np.cos(angle), np.sin(angle)
-    # Frame -> sprite pixels, folded into one affine map per axis.
-    unit = SPRITE_SIZE / (2 * SPRITE_EXTENT)
-    ku, kv = flip * unit / (scale * aspect), unit * aspect / scale
-    column = np.float32(ku * c) * x + np.float32(ku * s) * y
-    column += np.float32(SPRITE_SIZE / 2 - ku * (c * cx + s * cy))
-    row = np.float32(kv * c) * y - np.float32(kv * s) * x
-    row += np.float32(SPRITE_SIZE / 2 - kv * (c * cy - s * cx))
-    last = SPRITE_SIZE - 1  # the sprite's rim is empty, so clipping to it means "outside"
-    place = np.clip(row, 0, last).astype(np.int32) * SPRITE_SIZE
-    place += np.clip(column, 0, last).astype(np.int32)
-    labels = sprite(kind, variant).ravel().take(place)
-    rgba = _average(_palette(kind, generator).take(labels, axis=0))
-    colour, alpha = rgba[..., :3], np.ascontiguousarray(rgba[..., 3])
-    fx, fy = _grid(size, size)
-    towards, amount = generator.uniform(0, 2 * np.pi), generator.uniform(0.04, 0.22) / scale
-    shade = 1 + np.float32(amount * np.cos(towards)) * (fx - np.float32(cx))
-    shade += np.float32(amount * np.sin(towards)) * (fy - np.float32(cy))
-    shade += np.float32(KINDS[kind].grain) * generator.standard_normal(shade.shape, np.float32)
-    return _Object(kind, colour * shade[..., None], alpha)
-
-
-def _palette(kind: str, generator: np.random.Generator) -> NDArray[np.float32]:
-    """RGBA (parts + 1, 4) of the labels, jittered; colours times alpha, the outside is all 0."""
-    colours = np.asarray(KINDS[kind].palette, np.float32)
-    table = np.zeros((len(colours) + 1, 4), np.float32)
-    common = generator.normal(0, 0.025, 3)
-    table[1:, :3] = np.clip(colours + common + generator.normal(0, 0.02, colours.shape), 0, 1)
-    table[1:, 3] = 1
-    return table
-
-
-def _average(fine: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over the supersampled 2 x 2 pixels of (2S, 2S, c)."""
-    rows = fine[0::2] + fine[1::2]
-    return (rows[:, 0::2] + rows[:, 1::2]) * np.float32(0.25)
-
-
-def _composite(image: Image, item: _Object, shadow: np.float32) -> Image:
-    reach = max(1, round(len(image) / 32))
-    cast = np.zeros_like(item.alpha)
-    cast[reach:, reach:] = item.alpha[:-reach, :-reach]
-    clear = (1 - item.alpha) * (1 - shadow * blur(cast))
-    return image * clear[..., None] + item.colour
-
-
-def _visible(objects: list[_Object]) -> list[Mask]:
-    """Region of each object that no later one hides; half-covered pixels count as covered."""
-    regions = [item.alpha >= 0.5 for item in objects]
-    hidden = np.zeros_like(regions[0])
-    parts = []
-    for region in reversed(regions):
-        parts.append(region & ~hidden)
-        hidden = hidden | region
-    return parts[::-1]
+    image = image + _SENSOR_NOISE * finish.standard_normal(image.shape, np.float32)
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8), visible_regions(objects)
 
 
 def _box(region: Mask) -> Box:
