@@ -1,0 +1,330 @@
+"""Read settings: merge, validate, take sections, hash. The types are in ``dseg.settings``.
+
+``load_settings`` reads a whole run's settings. A stage gets only the sections its rule declares:
+``sections`` takes them out, the workflow writes them to a file, ``load_sections`` reads that file
+back into a ``Settings`` of which the rest raises an error when touched.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from dseg.errors import DsegError
+from dseg.settings import WORLD, Section, Settings
+
+__all__ = [
+    "REPLACED",
+    "Settings",
+    "json_schema",
+    "load_sections",
+    "load_settings",
+    "sections",
+    "settings_hash",
+]
+
+# Sets, not groups of settings: an override that names two variants wants two, not two more.
+REPLACED = ("benchmarks", "variants", "world.images")
+_SHOWN_ERRORS = 5
+_PathLike = str | os.PathLike[str]
+_Key = tuple[str | int, ...]
+
+
+def load_settings(path: _PathLike = "params.yaml", overrides: Sequence[_PathLike] = ()) -> Settings:
+    """The settings of a run: one file, and files of overrides merged over it in order.
+
+    Mappings merge key by key, except the sets in ``REPLACED``; everything else is replaced.
+
+    Raises:
+        DsegError: A file is missing or no YAML mapping, a key is unknown or missing, a value is
+            out of range, or values contradict each other: one line an error.
+    """
+    files = [(str(file), _read(Path(file))) for file in (path, *overrides)]
+    values: dict[str, Any] = {}
+    for _, part in files:
+        values = _merge(values, part)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems = [_explain(entry) for entry in error.errors()]
+    else:
+        problems = list(_contradictions(settings))
+        if not problems:
+            return settings
+    raise _error(problems, files)
+
+
+def sections(settings: Settings, *names: str) -> dict[str, Any]:
+    """The part of the settings a stage reads, as nested JSON-able values.
+
+    Args:
+        settings: Whole settings, or those of :func:`load_sections`.
+        names: Sections or keys in them, like ``"seed"``, ``"synthesis"``, ``"features.prompt"``,
+            ``"variants.noise"``; none at all takes everything there is.
+
+    Raises:
+        DsegError: There is no such section or key.
+    """
+    whole = settings.model_dump(mode="json")
+    if not names:
+        return whole
+    taken: dict[str, Any] = {}
+    for name in names:
+        *parents, last = name.split(".")
+        source, target = whole, taken
+        for key in parents:
+            source = _child(source, key, name)
+            target = target.setdefault(key, {})
+        target[last] = _child(source, last, name)
+    return taken
+
+
+def load_sections(path: _PathLike) -> Settings:
+    """Settings from a file (JSON or YAML) that holds some of the sections, or parts of them.
+
+    Reading one that the file lacks raises a DsegError.
+
+    Raises:
+        DsegError: As :func:`load_settings`, except that keys may be missing.
+    """
+    values = _read(Path(path))
+    try:
+        Settings.model_validate(values)
+    except ValidationError as error:
+        problems = [_explain(entry) for entry in error.errors() if entry["type"] != "missing"]
+        if problems:
+            raise _error(problems, [(str(path), values)]) from error
+    try:
+        return _construct(Settings, values)
+    except ValidationError as error:  # a part of something that only makes sense whole
+        problems = [_explain(entry) for entry in error.errors()]
+        raise _error(problems, [(str(path), values)]) from error
+
+
+def settings_hash(mapping: Mapping[str, Any]) -> str:
+    """First 16 hex digits of the SHA-256 of a mapping's canonical JSON; key order is ignored."""
+    text = json.dumps(mapping, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of ``params.yaml``, as kept in ``workflow/schemas/params.schema.json``."""
+    schema = Settings.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's safe loader, but a key that occurs twice is an error: the first would be lost."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                problem = f"key {key.value!r} occurs twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        # JSON is YAML, so one reader serves both.
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except OSError as error:
+        raise DsegError(f"{path}: cannot read settings: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise DsegError(f"{path}: line {line}: not valid YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DsegError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise DsegError(f"{path}: expected settings as `key: value`, got {_show(values)}")
+    return values
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        name = f"{where}.{key}".lstrip(".")
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and name not in REPLACED:
+            value = _merge(old, value, name)
+        merged[key] = value
+    return merged
+
+
+def _construct(model: type[Section], values: Mapping[str, Any]) -> Any:
+    """An instance with the given fields only; ``values`` are known to be valid."""
+    given = {}
+    for key, value in values.items():
+        kind = model.model_fields[key].rebuild_annotation()
+        if isinstance(kind, type) and issubclass(kind, Section):
+            given[key] = _construct(kind, value)
+        else:
+            given[key] = TypeAdapter(kind).validate_python(value)
+    return model.model_construct(**given)
+
+
+def _child(values: Any, key: str, name: str) -> Any:
+    if isinstance(values, dict) and key in values:
+        return values[key]
+    known = values if isinstance(values, dict) else {}
+    raise DsegError(f"no setting {name!r}{_nearest(key, known)}")
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
+    """What each section allows, but not together."""
+    kept = settings.inversion.timesteps
+    rendered: dict[str, int] = {split: count for split, count in settings.world.images.items()}
+    recording, prompts, evaluation = settings.recording, settings.prompts, settings.evaluation
+    for template in prompts.templates:
+        rest = template.replace("{noun}", "").replace("{context}", "")
+        if template.count("{noun}") != 1 or "{" in rest or "}" in rest:
+            yield (
+                ("prompts", "templates"),
+                f"expected {{noun}} once, no braces but {{noun}} and {{context}}; got {template!r}",
+            )
+        if "{context}" in template and not prompts.contexts:
+            yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
+    if recording.latents == "inversion" and not set(recording.timesteps) <= set(kept):
+        yield (
+            ("recording", "timesteps"),
+            f"expected some of inversion.timesteps {list(kept)} with latents: inversion, got "
+            f"{list(recording.timesteps)}",
+        )
+    for name, changes in settings.variants.items():
+        features, head = settings.variant(name)
+        own: _Key = ("variants", name)
+        if head.input == "features" and features.source == "inversion":
+            if not set(features.timesteps) <= set(kept):
+                at = own if "timesteps" in changes.get("features", {}) else ()
+                yield (
+                    (*at, "features", "timesteps"),
+                    f"expected some of inversion.timesteps {list(kept)}, since source is "
+                    f"inversion; got {list(features.timesteps)}",
+                )
+        if head.pairs is not None and head.pairs > prompts.count:
+            at = own if "pairs" in changes.get("head", {}) else ()
+            yield (
+                (*at, "head", "pairs"),
+                f"expected at most prompts.count = {prompts.count}, got {head.pairs}",
+            )
+    for name, benchmark in settings.benchmarks.items():
+        if not benchmark.root.startswith(WORLD):
+            continue
+        split = benchmark.root.removeprefix(WORLD)
+        if split not in rendered:
+            yield (
+                ("benchmarks", name, "root"),
+                f"expected world/ and one of world.images ({', '.join(rendered)}), got "
+                f"{benchmark.root!r}",
+            )
+        elif benchmark.images != rendered[split]:
+            yield (
+                ("benchmarks", name, "images"),
+                f"expected world.images.{split} = {rendered[split]}, got {benchmark.images}",
+            )
+    if evaluation.protocol not in evaluation.protocols:
+        yield (
+            ("evaluation", "protocol"),
+            f"expected one of evaluation.protocols ({', '.join(evaluation.protocols)}), got "
+            f"{evaluation.protocol!r}",
+        )
+
+
+def _explain(entry: Any) -> tuple[_Key, str]:
+    """Key and one-line description of one of pydantic's errors."""
+    key, kind, value = entry["loc"], entry["type"], entry["input"]
+    if key[-1:] == ("[key]",):
+        key = key[:-1]
+        if kind == "literal_error":
+            return key, f"unknown key; expected {entry['ctx']['expected']}"
+    if kind == "extra_forbidden":
+        return key, "unknown key" + _nearest(str(key[-1]), _known_keys(key[:-1]))
+    if kind == "missing":
+        return key, "missing"
+    if kind == "value_error":
+        expected = entry["msg"].removeprefix("Value error, ")
+    elif kind == "string_pattern_mismatch" and entry["ctx"]["pattern"].startswith("^[a-z0-9]+"):
+        expected = "expected lower-case letters and digits, joined by hyphens"
+    elif kind in ("model_type", "dict_type", "mapping_type", "typed_dict_type"):
+        expected = "expected `key: value` pairs"
+    elif kind == "tuple_type":
+        expected = "expected a list"
+    elif kind == "too_short":
+        expected = "expected at least one entry"
+    else:
+        expected = entry["msg"].replace("Input should be", "expected").replace("valid ", "")
+        expected = expected.replace("a integer", "an integer")
+        expected = expected.replace("String should", "expected text to")
+    if kind == "float_type" and isinstance(value, str) and _is_number(value):
+        expected += " (YAML reads this as text; write a decimal point, like 1.0e-3)"
+    return key, f"{expected}, got {_show(value)}"
+
+
+def _known_keys(key: _Key) -> list[str]:
+    """Keys allowed below ``key``, from the JSON schema."""
+    schema = whole = Settings.model_json_schema()
+    for part in (*key, None):  # None: the last reference
+        if "$ref" in schema:
+            schema = whole["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+        if part is not None:
+            named = schema.get("properties", {}).get(part)
+            schema = named or next(iter(schema["patternProperties"].values()))
+    return list(schema.get("properties", {}))
+
+
+def _nearest(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; expected one of {', '.join(known)}" if known else ""
+
+
+def _error(problems: Sequence[tuple[_Key, str]], files: Sequence[tuple[str, Any]]) -> DsegError:
+    # Variants share what they do not override, and so its errors: each is said once.
+    lines = list(
+        dict.fromkeys(
+            f"{_origin(key, files)}: {'.'.join(map(str, key))}: {text}" for key, text in problems
+        )
+    )
+    if len(lines) > _SHOWN_ERRORS:
+        lines[_SHOWN_ERRORS:] = [f"and {len(lines) - _SHOWN_ERRORS} more"]
+    return DsegError("\n".join(lines))
+
+
+def _origin(key: _Key, files: Sequence[tuple[str, Any]]) -> str:
+    """The file that says ``key``: the last to name it, else the first."""
+    for file, values in reversed(files):
+        for part in key:
+            if not isinstance(values, dict) or part not in values:
+                break
+            values = values[part]
+        else:
+            return file
+        if isinstance(values, list):  # an item of a list
+            return file
+    return files[0][0]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,360 @@
+"""Every setting, its type and its range: the schema of ``params.yaml``.
+
+No field has a default: ``params.yaml`` is the one home of values. Fractions of the training
+timesteps run from 0 (the clean image) to 1 (noise).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    with_config,
+)
+from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
+
+from dseg.errors import DsegError
+
+T = TypeVar("T")
+
+
+def _some(values: tuple[T, ...]) -> tuple[T, ...]:
+    if not values:
+        raise ValueError("expected at least one item")
+    return values
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("expected every item once")
+    return values
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(a >= b for a, b in zip(values, values[1:], strict=False)):
+        raise ValueError("expected ascending numbers, each once")
+    return values
+
+
+def _pair(value: Any) -> Any:
+    if isinstance(value, list | tuple) and len(value) != 2:
+        raise ValueError("expected [low, high]")
+    return value
+
+
+# Lists of YAML become tuples, so a frozen model is frozen all the way down.
+_FROM_LIST = Field(strict=False)
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Texts = Annotated[tuple[Text, ...], _FROM_LIST, AfterValidator(_distinct)]
+Fractions = Annotated[
+    tuple[Fraction, ...], _FROM_LIST, AfterValidator(_some), AfterValidator(_ascending)
+]
+FractionRange = Annotated[
+    tuple[Fraction, Fraction], _FROM_LIST, BeforeValidator(_pair), AfterValidator(_ascending)
+]
+Strides = Annotated[tuple[Count, ...], _FROM_LIST, AfterValidator(_some), AfterValidator(_distinct)]
+Split = Literal["val", "test", "shift", "multi"]
+Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
+WORLD = "world/"
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, strictly typed, without unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+    if not TYPE_CHECKING:  # a type checker must go on reporting attributes that do not exist
+
+        def __getattr__(self, name: str) -> Any:
+            # Reached for a declared setting only where `load_sections` was not given it.
+            if name in type(self).model_fields:
+                where = type(self).__name__.removesuffix("Settings").lower()
+                raise DsegError(
+                    f"setting {f'{where}.{name}'.lstrip('.')!r} was not given to this stage: name "
+                    "it among the sections that its rule passes on"
+                )
+            return super().__getattr__(name)
+
+
+class ModelSettings(Section):
+    path: Text
+    """Base model: a folder of a diffusers pipeline or an id on the hub."""
+    revision: Text | None
+    """Commit of a hub model; null for a folder."""
+    dtype: Literal["float32", "float16", "bfloat16"]
+    """Type the networks compute in."""
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    """Where they run; auto takes a GPU if there is one."""
+
+
+class WorldSettings(Section):
+    size: Annotated[int, Field(ge=16, multiple_of=8)]
+    """Height and width of a rendered image, pixels."""
+    images: Mapping[Split, Count]
+    """Rendered images by split."""
+    shift_strength: Fraction
+    """How far the shifted split departs from the training domain."""
+
+
+class BenchmarkSettings(Section):
+    layout: Literal["saliency", "voc", "coco"]
+    """How files lie and what is scored: masks (saliency) or boxes (voc, coco)."""
+    root: Text
+    """Folder; under artifacts/<profile> where it starts with world/."""
+    images: Count
+    """Number of images it must have."""
+
+
+class PromptsSettings(Section):
+    classes: Annotated[Texts, AfterValidator(_some)]
+    """Object nouns."""
+    templates: Annotated[Texts, AfterValidator(_some)]
+    """Sentences with {noun} and, if wanted, {context}."""
+    contexts: Texts
+    """What {context} stands for."""
+    count: Count
+    """Number of prompts, and so of synthetic images."""
+
+
+class SynthesisSettings(Section):
+    steps: Count
+    """DDIM sampling steps."""
+    guidance: NotNegative
+    """Scale of classifier-free guidance."""
+    batch_size: Count
+    """Images computed at once; changes no image."""
+    items_per_shard: Count
+    """Images in a shard: a job."""
+
+
+class AttentionSettings(Section):
+    cross_strides: Strides
+    """Cross-attention resolutions to record, as strides relative to the latent grid."""
+    affinity_stride: Count
+    """Self-attention resolution, as a stride relative to the latent grid."""
+    timesteps: FractionRange
+    """Sampling steps within this range of fractions are averaged."""
+    neighbours: Count
+    """Largest entries kept of each row of the self-attention."""
+
+
+class RecordingSettings(Section):
+    timesteps: Fractions
+    """Fractions at which attention on a given image is recorded and averaged."""
+    noun: Literal["class", "object"]
+    """Prompt noun: the image's class, or the word object."""
+    latents: Literal["noise", "inversion"]
+    """How a given image gets to these timesteps."""
+    batch_size: Count
+    """Images computed at once."""
+    items_per_shard: Count
+    """Images in a shard."""
+
+
+class AttentionCutSettings(Section):
+    tau: Positive
+    """Softness of the unary term around Otsu's threshold."""
+    clip: Annotated[float, Field(gt=0, lt=0.5)]
+    """Unary probabilities stay within [clip, 1 - clip]."""
+    walk_steps: Annotated[int, Field(ge=0)]
+    """Random-walk steps that spread the noun map along the affinity."""
+    neighbours: Count
+    """Affinity edges of each attention node."""
+    power: Positive
+    """Exponent that sharpens affinities."""
+    lambda_self: NotNegative
+    """Weight of self-attention edges."""
+    lambda_contrast: NotNegative
+    """Weight of colour-contrast edges between neighbouring pixels."""
+    lambda_link: NotNegative
+    """Weight of edges between a pixel and its attention node."""
+    size: Annotated[int, Field(ge=8)]
+    """Longer side of the pixel layer of the graph."""
+    area: FractionRange
+    """Masks with another share of the image are dropped."""
+
+
+class InversionSettings(Section):
+    steps: Count
+    """DDIM steps over all training timesteps."""
+    timesteps: Fractions
+    """Fractions at which latents are kept."""
+    prompt: str
+    """Caption during the inversion; empty is unconditional."""
+    fixed_point: Annotated[int, Field(ge=0)]
+    """Fixed-point iterations a step; 0 is plain DDIM inversion."""
+    batch_size: Count
+    """Images computed at once."""
+    items_per_shard: Count
+    """Images in a shard."""
+
+
+class FeaturesSettings(Section):
+    source: Literal["inversion", "noise", "clean"]
+    """Latents the U-Net reads: inverted, noised, or the encoded image."""
+    timesteps: Fractions
+    """Fractions at which features are taken."""
+    strides: Strides
+    """Decoder resolutions, as strides relative to the latent grid."""
+    prompt: str
+    """Caption given to the U-Net."""
+
+
+class HeadSettings(Section):
+    input: Literal["features", "rgb"]
+    """What the head sees: U-Net features, or the image alone (baseline)."""
+    pixels: bool
+    """Whether a pixel branch refines the features."""
+    width: Count
+    """Channels of the hidden layers."""
+    epochs: Count
+    """Passes over the training pairs."""
+    batch_size: Count
+    """Pairs in a training step."""
+    learning_rate: Positive
+    """Peak learning rate."""
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the pairs held out to choose the epoch."""
+    pairs: Count | None
+    """Number of training pairs; null takes all that were kept."""
+
+
+def _some_keys_of(model: type[Section]) -> Any:
+    """The type of a mapping with some of the keys of ``model``, with the same values."""
+    keys = {
+        name: Annotated[info.rebuild_annotation(), Field(description=info.description)]
+        for name, info in model.model_fields.items()
+    }
+    name = model.__name__.replace("Settings", "Overrides")
+    make: Any = TypedDict  # for mypy, this form needs its keys spelled out
+    return with_config(Section.model_config)(make(name, keys, total=False))
+
+
+if TYPE_CHECKING:
+    FeaturesOverrides = Mapping[str, Any]
+    HeadOverrides = Mapping[str, Any]
+else:
+    FeaturesOverrides = _some_keys_of(FeaturesSettings)
+    HeadOverrides = _some_keys_of(HeadSettings)
+
+
+@with_config(Section.model_config)
+class VariantSettings(TypedDict, total=False):
+    """What one trained head has different from the sections features and head."""
+
+    features: FeaturesOverrides
+    head: HeadOverrides
+
+
+class EvaluationSettings(Section):
+    protocols: Annotated[
+        tuple[Protocol, ...], _FROM_LIST, AfterValidator(_some), AfterValidator(_distinct)
+    ]
+    """Metric protocols to compute."""
+    protocol: Protocol
+    """The one that tables and figures show."""
+    box: Literal["largest", "all"]
+    """Component of the mask that the predicted box encloses."""
+    threshold: Fraction
+    """Soft masks above this are foreground."""
+
+
+class AutoencoderSettings(Section):
+    channels: Count
+    """Latent channels."""
+    steps: Count
+    """Training steps."""
+    batch_size: Count
+    """Images in a training step."""
+    learning_rate: Positive
+    """Peak learning rate."""
+
+
+class UnetSettings(Section):
+    images: Count
+    """Rendered images in the training set."""
+    samples: Count
+    """Training samples seen in all."""
+    batch_size: Count
+    """Samples in a training step, over all processes."""
+    learning_rate: Positive
+    """Peak learning rate."""
+    processes: Count
+    """Processes with one thread each."""
+    checkpoint_every: Count
+    """Training steps between checkpoints."""
+
+
+class BaseSettings(Section):
+    autoencoder: AutoencoderSettings
+    """Training of the auto-encoder."""
+    unet: UnetSettings
+    """Training of the U-Net."""
+
+
+class TrackingSettings(Section):
+    experiment: Text
+    """MLflow experiment that runs are logged to."""
+
+
+class Settings(Section):
+    """All settings of a run."""
+
+    profile: Slug
+    """Name of the run: artifacts/<profile>, results/<profile>."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    """Run seed, from which every item's seed follows."""
+    model: ModelSettings
+    world: WorldSettings
+    benchmarks: Annotated[Mapping[Slug, BenchmarkSettings], Field(min_length=1)]
+    """Sets of images to evaluate on, by name."""
+    prompts: PromptsSettings
+    synthesis: SynthesisSettings
+    attention: AttentionSettings
+    recording: RecordingSettings
+    attentioncut: AttentionCutSettings
+    inversion: InversionSettings
+    features: FeaturesSettings
+    head: HeadSettings
+    variants: Annotated[Mapping[Slug, VariantSettings], Field(min_length=1)]
+    """Heads to train, by name, each as what it changes of features and head."""
+    evaluation: EvaluationSettings
+    tracking: TrackingSettings
+    base: BaseSettings
+
+    def variant(self, name: str) -> tuple[FeaturesSettings, HeadSettings]:
+        """Features and head of variant ``name``, its overrides merged in.
+
+        Raises:
+            DsegError: There is no such variant.
+        """
+        if name not in self.variants:
+            raise DsegError(f"no variant {name!r}; there are {', '.join(self.variants)}")
+        changes = self.variants[name]
+        return (
+            self.features.model_copy(update=dict(changes.get("features", {}))),
+            self.head.model_copy(update=dict(changes.get("head", {}))),
+        )
+
+    def benchmark(self, name: str) -> BenchmarkSettings:
+        """The benchmark ``name``; raises DsegError if there is none."""
+        if name not in self.benchmarks:
+            raise DsegError(f"no benchmark {name!r}; there are {', '.join(self.benchmarks)}")
+        return self.benchmarks[name]
