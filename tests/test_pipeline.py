@@ -1,0 +1,178 @@
+"""Loading real pipeline folders, and the parts of a pipeline against diffusers' own calls."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dseg.errors import DsegError
+from dseg.pipeline import (
+    alphas_cumprod,
+    decode,
+    embed,
+    encode,
+    image_size,
+    latent_channels,
+    latent_size,
+    load_pipeline,
+    load_tokenizer,
+    model_identity,
+    predict,
+    timestep_at,
+    train_timesteps,
+)
+
+pytest_plugins = ("tiny_pipeline",)
+
+
+@pytest.fixture(scope="module", params=["tiny", "kl"])
+def folder(request: pytest.FixtureRequest, tiny_pipeline: Path, tiny_pipeline_kl: Path) -> Path:
+    return tiny_pipeline if request.param == "tiny" else tiny_pipeline_kl
+
+
+@pytest.fixture
+def copy(tiny_pipeline: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_pipeline, tmp_path / "model"))
+
+
+def random_images(count: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
+
+
+def test_loads_for_inference_with_ddim(folder: Path) -> None:
+    pipe = load_pipeline(folder)
+    own = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    assert type(pipe.scheduler).__name__ == "DDIMScheduler"
+    for key in ("beta_schedule", "prediction_type", "steps_offset", "set_alpha_to_one"):
+        assert pipe.scheduler.config[key] == own[key]
+    assert pipe.scheduler.config["clip_sample"] is False
+    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+        assert not part.training
+        assert not any(parameter.requires_grad for parameter in part.parameters())
+
+
+def test_sizes_and_schedule(folder: Path) -> None:
+    pipe = load_pipeline(folder)
+    assert (latent_size(pipe), latent_channels(pipe), image_size(pipe)) == ((8, 8), 4, (32, 32))
+    alphas = alphas_cumprod(pipe)
+    assert train_timesteps(pipe) == len(alphas) == 1000
+    assert (alphas.diff() < 0).all() and alphas.dtype == torch.float32
+    assert [timestep_at(pipe, f) for f in (0.0, 0.1, 0.5, 1.0)] == [0, 100, 500, 999]
+
+
+def test_encode_is_the_scaled_mean_and_the_same_every_time(folder: Path) -> None:
+    pipe = load_pipeline(folder)
+    images = random_images()
+    z = encode(pipe, images)
+    assert z.shape == (3, 4, 8, 8) and z.dtype == torch.float32
+    assert torch.equal(z, encode(pipe, torch.from_numpy(images)))
+    x = pipe.image_processor.preprocess(images / np.float32(255))
+    output = pipe.vae.encode(x)
+    mean = output.latent_dist.mean if hasattr(output, "latent_dist") else output.latents
+    torch.testing.assert_close(z, mean * pipe.vae.config.scaling_factor)
+
+
+def test_decode_is_what_the_pipeline_shows(folder: Path) -> None:
+    pipe = load_pipeline(folder)
+    z = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    images = decode(pipe, z)
+    assert images.shape == (2, 32, 32, 3) and images.dtype == np.uint8
+    x = pipe.vae.decode(z / pipe.vae.config.scaling_factor).sample
+    expected = [np.asarray(i) for i in pipe.image_processor.postprocess(x, output_type="pil")]
+    assert np.array_equal(images, np.stack(expected))
+
+
+def test_latent_shift_is_honoured_both_ways(tiny_pipeline_kl: Path) -> None:
+    pipe = load_pipeline(tiny_pipeline_kl)
+    images = random_images()
+    plain, shown = encode(pipe, images), decode(pipe, encode(pipe, images))
+    pipe.vae.register_to_config(shift_factor=0.25)
+    shifted = encode(pipe, images)
+    torch.testing.assert_close(shifted, plain - 0.25 * pipe.vae.config.scaling_factor)
+    assert np.abs(decode(pipe, shifted).astype(int) - shown).max() <= 1
+
+
+def test_embed_is_the_pipelines_own(folder: Path) -> None:
+    pipe = load_pipeline(folder)
+    prompts = ["a photo of a moon", "", "a photo of a key on sand"]
+    expected, _ = pipe.encode_prompt(prompts, "cpu", 1, False)
+    context = embed(pipe, prompts)
+    assert context.shape == (3, 16, 32)
+    assert torch.equal(context, expected)
+
+
+def test_predict_is_float32_whatever_the_model_computes_in(tiny_pipeline: Path) -> None:
+    z = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    outputs = []
+    for dtype in ("float32", "bfloat16"):
+        pipe = load_pipeline(tiny_pipeline, dtype=dtype)
+        assert pipe.unet.dtype == getattr(torch, dtype)
+        outputs.append(predict(pipe, z, 500, embed(pipe, ["a photo of a moon"] * 2)))
+    assert outputs[1].dtype == torch.float32
+    assert 0 < (outputs[0] - outputs[1]).abs().max() < 0.1 * outputs[0].abs().max()
+
+
+def test_tokenizer_without_a_limit_takes_the_text_encoders(copy: Path) -> None:
+    file = copy / "tokenizer" / "tokenizer_config.json"
+    config = json.loads(file.read_text())
+    del config["model_max_length"]
+    file.write_text(json.dumps(config))
+    assert load_tokenizer(copy).model_max_length == 16
+
+
+def test_identity_is_of_the_content(tiny_pipeline: Path, copy: Path) -> None:
+    digest = model_identity(tiny_pipeline)
+    assert len(digest) == 64 and model_identity(copy) == digest
+    (copy / ".cache").mkdir()
+    (copy / ".cache" / "x").write_text("hidden")
+    assert model_identity(copy) == digest
+    (copy / "unet" / "config.json").rename(copy / "unet" / "settings.json")
+    renamed = model_identity(copy)
+    (copy / "unet" / "settings.json").write_text("{}")
+    assert len({digest, renamed, model_identity(copy)}) == 3
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(DsegError, match="model.path: no folder .*absent"):
+        load_pipeline(tmp_path / "absent")
+
+
+def test_folder_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(DsegError, match="not a diffusers pipeline folder.*model_index.json"):
+        load_pipeline(tmp_path)
+
+
+def test_pipeline_of_another_layout(copy: Path) -> None:
+    file = copy / "model_index.json"
+    index = json.loads(file.read_text())
+    file.write_text(json.dumps(index | {"_class_name": "DDPMPipeline", "text_encoder": [None] * 2}))
+    with pytest.raises(DsegError, match="DDPMPipeline with no text_encoder"):
+        load_pipeline(copy)
+    file.write_text(json.dumps(index | {"text_encoder_2": ["transformers", "CLIPTextModel"]}))
+    with pytest.raises(DsegError, match="two text encoders"):
+        load_pipeline(copy)
+
+
+def test_no_safetensors(copy: Path) -> None:
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, weights.with_suffix(".bin"))
+    weights.unlink()
+    with pytest.raises(DsegError, match="unet: no safetensors weights"):
+        load_pipeline(copy)
+
+
+def test_damaged_weights(copy: Path) -> None:
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(DsegError, match="cannot be loaded"):
+        load_pipeline(copy)
+
+
+def test_unusable_dtype_or_device(tiny_pipeline: Path) -> None:
+    with pytest.raises(DsegError, match="model.dtype: 'int8'"):
+        load_pipeline(tiny_pipeline, dtype="int8")
+    with pytest.raises(DsegError, match="model.device: 'tpu9'"):
+        load_pipeline(tiny_pipeline, device="tpu9")
