@@ -1,0 +1,206 @@
+"""`dseg base`: train the embedded base model and write it as a pipeline folder.
+
+Two parts, each a command: `autoencoder` (a linear encoder in closed form, then its decoder) and
+`unet`. The U-Net needs the encoder only, so both can be trained at the same time; `export` puts
+them together.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from dseg.errors import DsegError
+from dseg.progress import format_seconds, track
+from dseg.world import autoencoder as coder
+from dseg.world import base
+from dseg.world.captions import VOCABULARY
+from dseg.world.components import (
+    assemble,
+    build_autoencoder,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+)
+from dseg.world.renderer import captioned_images
+
+ENCODER_IMAGES = 2048  # enough for the covariance of 4 x 4 patches
+DECODER_SEED_OFFSET = 900
+
+
+def run_autoencoder(settings: Any, out: Path) -> None:
+    """Fit the encoder, train the decoder, write `autoencoder.safetensors` and its loss curve."""
+    torch.set_num_threads(1)
+    plan = settings.base.autoencoder
+    images, _ = captioned_images(plan.images, settings.seed + DECODER_SEED_OFFSET)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    torch.manual_seed(settings.seed)
+    model = build_autoencoder(plan.channels)
+    mean, projection = coder.principal_components(
+        pixels[:ENCODER_IMAGES].float() / 255, plan.channels
+    )
+    coder.fix_encoder(model, mean, projection)
+    out.mkdir(parents=True, exist_ok=True)
+    _write(model.state_dict(), out / "encoder.safetensors")
+    losses = coder.train_decoder(
+        model,
+        pixels,
+        coder.encode(model, pixels),
+        steps=plan.steps,
+        batch_size=plan.batch_size,
+        learning_rate=plan.learning_rate,
+        seed=settings.seed,
+    )
+    rows = []
+    for step, loss in enumerate(track(losses, "decoder", plan.steps), start=1):
+        rows.append((step, step * plan.batch_size, loss))
+    with (out / "autoencoder.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("step", "samples", "loss"), *rows])
+    _write(model.state_dict(), out / "autoencoder.safetensors")
+
+
+def run_unet(settings: Any, out: Path) -> None:
+    """Train U-Net and text encoder, from the newest checkpoint if there is one.
+
+    Reads `encoder.safetensors` in `out`; writes `checkpoint.safetensors`, `loss.csv` and
+    `average-<samples>.safetensors` (the averaged weights at every checkpoint) there.
+    """
+    if not (out / "encoder.safetensors").exists():
+        raise DsegError(f"{out / 'encoder.safetensors'}: not found; train the autoencoder first")
+    processes = settings.base.unet.processes
+    with tempfile.TemporaryDirectory() as folder:
+        rendezvous = Path(folder) / "rendezvous"
+        torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
+            _unet_process, (settings, out, rendezvous), nprocs=processes, join=True
+        )
+
+
+def _unet_process(rank: int, settings: Any, out: Path, rendezvous: Path) -> None:
+    chosen = settings.base.unet
+    plan = base.TrainingPlan(
+        samples=chosen.samples,
+        images=chosen.images,
+        batch_size=chosen.batch_size,
+        learning_rate=chosen.learning_rate,
+        processes=chosen.processes,
+        checkpoint_every=chosen.checkpoint_every,
+        seed=settings.seed,
+        size=settings.world.size,
+    )
+    base.join(rank, plan.processes, rendezvous)
+    channels = settings.base.autoencoder.channels
+    model = build_autoencoder(channels)
+    model.load_state_dict(load_file(out / "encoder.safetensors"))
+    tokenizer = build_tokenizer(VOCABULARY)
+    torch.manual_seed(settings.seed)
+    run = base.start(
+        base.Denoiser(build_text_encoder(tokenizer), build_unet(channels)), plan.learning_rate
+    )
+    checkpoint = out / "checkpoint.safetensors"
+    if checkpoint.exists():
+        base.load_checkpoint(checkpoint, run)
+    if rank == 0:
+        print(f"rendering {plan.images} images a process; from step {run.step}", flush=True)
+    data = base.training_latents(
+        model.eval(), tokenizer, plan.images, settings.seed + base.TRAIN_SEED_OFFSET + rank, plan.size
+    )
+    empty = base.tokenize(tokenizer, [""])[0]
+    curve = _Curve(out / "loss.csv", run.step, plan.samples)
+
+    def save(state: base.Run, samples: int) -> None:
+        _write(state.average.state_dict(), out / f"average-{samples:08d}.safetensors")
+        base.save_checkpoint(checkpoint, state)
+
+    base.train(rank, plan, run, data, empty, report=curve.report, save=save)
+
+
+class _Curve:
+    """Loss against samples: a CSV row and, now and then, a line of progress."""
+
+    EVERY = 50  # steps
+
+    def __init__(self, path: Path, step: int, total: int) -> None:
+        self.path, self.total, self.losses = path, total, [0.0] * 0
+        self.began: tuple[float, int] | None = None
+        self.told = 0.0
+        rows = []
+        if path.exists():  # rows past the checkpoint come again
+            with path.open() as file:
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        self.rows = rows
+
+    def report(self, run: base.Run, samples: int, loss: float, rate: float) -> None:
+        self.began = self.began or (time.monotonic(), samples)
+        self.losses.append(loss)
+        if run.step % self.EVERY:
+            return
+        mean = sum(self.losses) / len(self.losses)
+        self.losses.clear()
+        row = {
+            "step": run.step,
+            "samples": samples,
+            "seconds": round(run.seconds, 1),
+            "loss": round(mean, 5),
+            "learning_rate": f"{rate:.3g}",
+        }
+        self.rows.append({name: str(value) for name, value in row.items()})
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        partial.replace(self.path)
+        if time.monotonic() - self.told > 30:
+            self.told = time.monotonic()
+            elapsed, done = self.told - self.began[0], samples - self.began[1]
+            speed = done / elapsed if elapsed else 0.0
+            left = format_seconds((self.total - samples) / speed) if speed else "unknown"
+            print(
+                f"U-Net: {samples}/{self.total} samples, loss {mean:.4f}, {speed:.0f} images/s, "
+                f"about {left} left",
+                flush=True,
+            )
+
+
+def export(settings: Any, training: Path, out: Path, weights: Path | None = None) -> None:
+    """Write the pipeline folder from trained parts; an existing folder's README stays.
+
+    Args:
+        settings: With `base`.
+        training: Folder of `run_autoencoder` and `run_unet`.
+        out: The pipeline folder; replaced as a whole.
+        weights: Averaged weights to take instead of the newest ones.
+    """
+    averages = sorted(training.glob("average-*.safetensors"))
+    if weights is None and not averages:
+        raise DsegError(f"{training}: no average-*.safetensors; train the U-Net first")
+    channels = settings.base.autoencoder.channels
+    tokenizer = build_tokenizer(VOCABULARY)
+    autoencoder = build_autoencoder(channels)
+    trained = training / "autoencoder.safetensors"
+    autoencoder.load_state_dict(load_file(trained))
+    model = base.Denoiser(build_text_encoder(tokenizer), build_unet(channels))
+    model.load_state_dict(load_file(weights or averages[-1]))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        staged = Path(folder) / "pipeline"
+        assemble(tokenizer, model.text_encoder, model.unet, autoencoder).save_pretrained(staged)
+        for kept in ("README.md", "samples.png", "loss.png"):
+            if (out / kept).exists():
+                shutil.copy2(out / kept, staged / kept)
+        if out.exists():
+            out.rename(Path(folder) / "old")
+        staged.rename(out)
+
+
+def _write(state: dict[str, torch.Tensor], path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
+    save_file({name: value.contiguous() for name, value in state.items()}, partial)
+    partial.replace(path)
