@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # Sets, not groups of settings: an override that names two variants wants two, not two more.
-REPLACED = ("benchmarks", "variants", "world.images")
+REPLACED = ("benchmarks", "recordings", "mask_methods", "variants", "world.images")
 _SHOWN_ERRORS = 5
 _PathLike = str | os.PathLike[str]
 _Key = tuple[str | int, ...]
@@ -186,7 +186,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
     """What each section allows, but not together."""
     kept = settings.inversion.timesteps
     rendered: dict[str, int] = {split: count for split, count in settings.world.images.items()}
-    recording, prompts, evaluation = settings.recording, settings.prompts, settings.evaluation
+    prompts, evaluation = settings.prompts, settings.evaluation
     for template in prompts.templates:
         rest = template.replace("{noun}", "").replace("{context}", "")
         if template.count("{noun}") != 1 or "{" in rest or "}" in rest:
@@ -196,12 +196,19 @@ def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
             )
         if "{context}" in template and not prompts.contexts:
             yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
-    if recording.latents == "inversion" and not set(recording.timesteps) <= set(kept):
-        yield (
-            ("recording", "timesteps"),
-            f"expected some of inversion.timesteps {list(kept)} with latents: inversion, got "
-            f"{list(recording.timesteps)}",
-        )
+    for name, changes in settings.recordings.items():
+        recording = settings.recorded(name)
+        if recording.latents == "inversion" and not set(recording.timesteps) <= set(kept):
+            path = (
+                ("recordings", name, "timesteps")
+                if "timesteps" in changes
+                else ("recording", "timesteps")
+            )
+            yield (
+                path,
+                f"expected some of inversion.timesteps {list(kept)} with latents: inversion, got "
+                f"{list(recording.timesteps)}",
+            )
     for name, changes in settings.variants.items():
         features, head = settings.variant(name)
         own: _Key = ("variants", name)

@@ -185,10 +185,18 @@ class AttentionCutSettings(Section):
     """Weight of colour-contrast edges between neighbouring pixels."""
     lambda_link: NotNegative
     """Weight of edges between a pixel and its attention node."""
-    size: Annotated[int, Field(ge=8)]
-    """Longer side of the pixel layer of the graph."""
+    lambda_colour: NotNegative
+    """Weight of the colour model that is estimated from the cut itself."""
+    colour_iterations: Count
+    """Cuts made where there is a colour term, each with the colours of the last one."""
+    size: Annotated[int, Field(ge=0)] | None
+    """Longer side of the pixel layer of the graph; null: the image's; 0: no pixel layer."""
     area: FractionRange
     """Masks with another share of the image are dropped."""
+    border: Fraction
+    """Masks that cover a greater share of the image's border are dropped."""
+    focus: NotNegative
+    """Masks are dropped where the noun's mean attention inside, over outside, is below this."""
 
 
 class InversionSettings(Section):
@@ -263,6 +271,23 @@ class VariantSettings(TypedDict, total=False):
     head: HeadOverrides
 
 
+if TYPE_CHECKING:
+    RecordingOverrides = Mapping[str, Any]
+    AttentionCutOverrides = Mapping[str, Any]
+else:
+    RecordingOverrides = _some_keys_of(RecordingSettings)
+    AttentionCutOverrides = _some_keys_of(AttentionCutSettings)
+
+
+class MaskMethodSettings(Section):
+    method: Literal["threshold", "otsu", "walk", "attentioncut"]
+    """How the mask is made from the same attention."""
+    steps: Annotated[int, Field(ge=0)] = 1
+    """Random-walk steps of `walk`; the others do not read it."""
+    attentioncut: AttentionCutOverrides = Field(default_factory=dict)
+    """What it changes of the section attentioncut."""
+
+
 class EvaluationSettings(Section):
     protocols: Annotated[
         tuple[Protocol, ...], _FROM_LIST, AfterValidator(_some), AfterValidator(_distinct)
@@ -279,6 +304,8 @@ class EvaluationSettings(Section):
 class AutoencoderSettings(Section):
     channels: Count
     """Latent channels."""
+    images: Count
+    """Rendered images in the training set."""
     steps: Count
     """Training steps."""
     batch_size: Count
@@ -289,17 +316,17 @@ class AutoencoderSettings(Section):
 
 class UnetSettings(Section):
     images: Count
-    """Rendered images in the training set."""
+    """Rendered images in the training set of each process."""
     samples: Count
     """Training samples seen in all."""
     batch_size: Count
-    """Samples in a training step, over all processes."""
+    """Samples of each process in a training step."""
     learning_rate: Positive
     """Peak learning rate."""
     processes: Count
     """Processes with one thread each."""
     checkpoint_every: Count
-    """Training steps between checkpoints."""
+    """Samples between checkpoints."""
 
 
 class BaseSettings(Section):
@@ -333,6 +360,10 @@ class Settings(Section):
     inversion: InversionSettings
     features: FeaturesSettings
     head: HeadSettings
+    recordings: Annotated[Mapping[Slug, RecordingOverrides], Field(min_length=1)]
+    """Ways to record attention on given images, each as what it changes of recording."""
+    mask_methods: Annotated[Mapping[Slug, MaskMethodSettings], Field(min_length=1)]
+    """Ways to make a mask from attention, by name: rows of the table of mask methods."""
     variants: Annotated[Mapping[Slug, VariantSettings], Field(min_length=1)]
     """Heads to train, by name, each as what it changes of features and head."""
     evaluation: EvaluationSettings
@@ -352,6 +383,27 @@ class Settings(Section):
             self.features.model_copy(update=dict(changes.get("features", {}))),
             self.head.model_copy(update=dict(changes.get("head", {}))),
         )
+
+    def recorded(self, name: str) -> RecordingSettings:
+        """The section recording with the overrides of recording ``name`` merged in.
+
+        Raises:
+            DsegError: There is no such recording.
+        """
+        if name not in self.recordings:
+            raise DsegError(f"no recording {name!r}; there are {', '.join(self.recordings)}")
+        return self.recording.model_copy(update=dict(self.recordings[name]))
+
+    def mask_method(self, name: str) -> tuple[MaskMethodSettings, AttentionCutSettings]:
+        """Mask method ``name`` and the section attentioncut with its overrides merged in.
+
+        Raises:
+            DsegError: There is no such method.
+        """
+        if name not in self.mask_methods:
+            raise DsegError(f"no mask method {name!r}; there are {', '.join(self.mask_methods)}")
+        method = self.mask_methods[name]
+        return method, self.attentioncut.model_copy(update=dict(method.attentioncut))
 
     def benchmark(self, name: str) -> BenchmarkSettings:
         """The benchmark ``name``; raises DsegError if there is none."""

@@ -113,7 +113,13 @@ def test_sets_replace(changed):
     assert list(settings.variants) == ["clean"]
     assert list(settings.benchmarks) == ["val"]
     assert settings.world.images == {"val": 5}
-    assert REPLACED == ("benchmarks", "variants", "world.images")
+    assert set(REPLACED) == {
+        "benchmarks",
+        "recordings",
+        "mask_methods",
+        "variants",
+        "world.images",
+    }
 
 
 def test_later_overrides_win(root, tmp_path):
@@ -179,7 +185,8 @@ def test_variant_merges_its_overrides(default):
             "changes.yaml: variants.a.features.timesteps: expected some of inversion.timesteps",
         ),
         (
-            "variants: {a: {features: {source: clean}}, b: {}}\ninversion: {timesteps: [0.0]}",
+            "variants: {a: {features: {source: clean}}, b: {}}\nrecordings: {a: {}}\n"
+            "inversion: {timesteps: [0.0]}",
             "params.yaml: features.timesteps: expected some of inversion.timesteps [0.0]",
         ),
         (
