@@ -1,0 +1,206 @@
+"""The terms of AttentionCut's energy, as a graph; the equation is in `dseg.attentioncut`."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+from scipy.special import expit
+
+from dseg import affinity, crossmap
+from dseg.affinity import Affinity
+from dseg.colour import colour_evidence
+from dseg.errors import DsegError
+from dseg.graphcut import Graph, grid_edges
+from dseg.resample import resize
+
+
+class CutSettings(Protocol):
+    """What AttentionCut is told; the section ``attentioncut`` of the settings."""
+
+    @property
+    def tau(self) -> float:
+        """Width of the sigmoid that makes a probability of the map, > 0."""
+
+    @property
+    def clip(self) -> float:
+        """The data term is never surer than this, in (0, .5)."""
+
+    @property
+    def walk_steps(self) -> int:
+        """Steps of the random walk on the self-attention, >= 0."""
+
+    @property
+    def neighbours(self) -> int:
+        """Edges a cell starts, >= 1."""
+
+    @property
+    def power(self) -> float:
+        """Sharpness of the affinity, >= 0."""
+
+    @property
+    def lambda_self(self) -> float:
+        """Weight of the self-attention term, >= 0."""
+
+    @property
+    def lambda_contrast(self) -> float:
+        """Weight of the contrast term, >= 0."""
+
+    @property
+    def lambda_link(self) -> float:
+        """Weight of the links between pixels and cells, >= 0."""
+
+    @property
+    def lambda_colour(self) -> float:
+        """Weight of the colour term, >= 0."""
+
+    @property
+    def colour_iterations(self) -> int:
+        """Cuts made where there is a colour term, each from the last one's colours, >= 1."""
+
+    @property
+    def size(self) -> int | None:
+        """Longer side of the working resolution; None: the image's; 0: no pixels."""
+
+    @property
+    def area(self) -> tuple[float, float]:
+        """Least and greatest share of the image a kept mask covers."""
+
+    @property
+    def border(self) -> float:
+        """Greatest share of the image's border a kept mask covers."""
+
+    @property
+    def focus(self) -> float:
+        """Least ratio of the raw cross map's means inside and outside a kept mask."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One image's energy before the colour term, with what is needed to add that.
+
+    Attributes:
+        graph: The energy over the nodes: pixels, row by row, then cells, row by row. Without a
+            pixel layer the cells alone.
+        foreground: float64 (h, w), the probability f at the first layer, which the mask is read
+            from: the pixels, or the cells where there are no pixels.
+        image: uint8 (h, w, 3) at that resolution.
+    """
+
+    graph: Graph
+    foreground: np.ndarray
+    image: np.ndarray
+
+
+def pose(
+    cross: np.ndarray,
+    indices: np.ndarray,
+    weights: np.ndarray,
+    image: np.ndarray,
+    settings: CutSettings,
+) -> Problem:
+    """Build the energy of one image, without the colour term.
+
+    Args:
+        cross: (h, w), the noun's cross map, >= 0; any resolution.
+        indices: Integers (N, k), the cells each cell attends to most.
+        weights: (N, k), how much, >= 0.
+        image: uint8 (H, W, 3).
+        settings: See :class:`CutSettings`.
+
+    Raises:
+        DsegError: An array has another shape, type or range, or holds NaN.
+    """
+    crossmap.check(cross)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise DsegError(f"image is {image.dtype} {image.shape}: expected uint8 (H, W, 3)")
+    height, width = image.shape[:2]
+    rows = affinity.from_rows(indices, weights, height, width)
+    shape = rows.shape if settings.size == 0 else working_shape((height, width), settings.size)
+    walked = affinity.walk(rows, resize(cross, rows.shape), settings.walk_steps)
+    at_cells = crossmap.normalise(walked)
+    # Without a walk the map keeps its own resolution, which may be finer than the cells'.
+    at_mask = resize(at_cells if settings.walk_steps else crossmap.normalise(cross), shape)
+    threshold = crossmap.otsu(at_mask)
+    foreground = _probability(at_mask, threshold, settings)
+    small = np.rint(resize(image, shape)).astype(np.uint8)
+    graph = cell_layer(_probability(at_cells, threshold, settings), rows, settings)
+    if settings.size != 0:
+        pixels = pixel_layer(foreground, small, settings)
+        link = settings.lambda_link / foreground.size
+        graph = _join(pixels, graph, cell_of_pixel(shape, rows.shape), link)
+    return Problem(graph, foreground, small)
+
+
+def cell_layer(foreground: np.ndarray, rows: Affinity, settings: CutSettings) -> Graph:
+    """Data and self-attention terms over the cells; ``foreground`` is f there, (h, w)."""
+    edges, weights = affinity.similarity_edges(rows, settings.neighbours, settings.power)
+    strength = settings.lambda_self / (foreground.size * settings.neighbours)
+    return Graph(_data_term(foreground), edges, strength * weights)
+
+
+def pixel_layer(foreground: np.ndarray, image: np.ndarray, settings: CutSettings) -> Graph:
+    """Data and contrast terms over the pixels of ``image``; ``foreground`` is f there, (h, w)."""
+    edges, weights = contrast_edges(image)
+    strength = settings.lambda_contrast / foreground.size**0.5
+    return Graph(_data_term(foreground), edges, strength * weights)
+
+
+def with_colour(problem: Problem, foreground: np.ndarray, weight: float) -> Graph:
+    """The problem's energy with the colour term, its model taken from ``foreground`` (h, w)."""
+    evidence = colour_evidence(problem.image, foreground).ravel()
+    costs = np.stack([evidence.clip(min=0), (-evidence).clip(min=0)], axis=1)
+    unary = problem.graph.unary.copy()
+    unary[: len(evidence)] += weight / len(evidence) * costs
+    return replace(problem.graph, unary=unary)
+
+
+def contrast_edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges (m, 2) of the pixel grid and their v_pq, from an image uint8 (h, w, 3).
+
+    An image of one colour has no edges to follow: all its neighbours are equally alike.
+    """
+    edges, distances = grid_edges(*image.shape[:2])
+    colours = image.reshape(-1, 3).astype(np.float32)
+    difference = colours[edges[:, 0]] - colours[edges[:, 1]]
+    squares = np.einsum("ec,ec->e", difference, difference)
+    variance = max(float(squares.mean()) if len(squares) else 0.0, 1e-6)
+    return edges, np.exp(squares / (-2 * variance)) / distances
+
+
+def working_shape(shape: tuple[int, int], size: int | None) -> tuple[int, int]:
+    """Shrink (H, W) so that the longer side is ``size``; never enlarge."""
+    scale = 1.0 if size is None else min(1.0, size / max(shape))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+@cache
+def cell_of_pixel(pixels: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
+    """The number of the cell each pixel's centre lies in, int64 (|P|,)."""
+    rows, columns = (
+        ((np.arange(fine) + 0.5) * coarse / fine).astype(np.int64)
+        for fine, coarse in zip(pixels, cells, strict=True)
+    )
+    return (rows[:, None] * cells[1] + columns).ravel()
+
+
+def _join(pixels: Graph, cells: Graph, cell: np.ndarray, link: float) -> Graph:
+    """Both layers as one graph, each pixel p tied to the node of its cell ``cell[p]``."""
+    count = len(pixels.unary)
+    links = np.stack([np.arange(count), cell + count], axis=1)
+    return Graph(
+        np.concatenate([pixels.unary, cells.unary]),
+        np.concatenate([pixels.edges, cells.edges + count, links]),
+        np.concatenate([pixels.weights, cells.weights, np.full(count, link)]),
+    )
+
+
+def _probability(values: np.ndarray, threshold: float, settings: CutSettings) -> np.ndarray:
+    odds = (values.astype(np.float64) - threshold) / settings.tau
+    return expit(odds).clip(settings.clip, 1 - settings.clip)
+
+
+def _data_term(foreground: np.ndarray) -> np.ndarray:
+    """t(0) and t(1) of each of n nodes, divided by n: (n, 2)."""
+    flat = foreground.ravel()
+    return -np.log(np.stack([1 - flat, flat], axis=1)) / len(flat)

@@ -1,0 +1,42 @@
+"""Resize images and maps: separable triangle filter, widened when shrinking (our choice).
+
+The convention of Pillow's BILINEAR and of torch's ``interpolate(mode="bilinear",
+align_corners=False, antialias=True)``: pixel centres at half integers, edges repeated.
+"""
+
+from functools import cache
+
+import numpy as np
+
+
+def resize(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Resize the first two axes of an array.
+
+    Args:
+        array: Any real type, ``(h, w)`` or ``(h, w, channels)``.
+        shape: The new ``(h, w)``, both at least 1.
+
+    Returns:
+        float32 of the new size; every value is a weighted mean of values of the input.
+    """
+    height, width = array.shape[:2]
+    values = np.asarray(array, dtype=np.float32)
+    if height != shape[0]:
+        flat = resampling_matrix(height, shape[0]) @ values.reshape(height, -1)
+        values = flat.reshape(shape[0], *values.shape[1:])
+    if width != shape[1]:
+        matrix = resampling_matrix(width, shape[1])
+        values = values @ matrix.T if values.ndim == 2 else matrix @ values
+    return values
+
+
+@cache
+def resampling_matrix(size: int, new_size: int) -> np.ndarray:
+    """Weights of the ``size`` old samples in the ``new_size`` new ones: float32, rows sum to 1."""
+    scale = size / new_size
+    centres = (np.arange(new_size) + 0.5) * scale - 0.5
+    distances = np.abs(np.arange(size) - centres[:, None]) / max(1.0, scale)
+    weights = np.maximum(0.0, 1.0 - distances)
+    matrix = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix.setflags(write=False)  # shared by all callers
+    return matrix

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from dseg.colour import colour_evidence
+
+
+def two_colours(seed=0):
+    rng = np.random.default_rng(seed)
+    truth = np.zeros((20, 30), bool)
+    truth[5:15, 5:15] = True
+    colours = np.where(truth[..., None], [200, 40, 40], [30, 120, 60])
+    image = (colours + rng.normal(0, 6, truth.shape + (3,))).clip(0, 255).astype(np.uint8)
+    return image, truth
+
+
+def test_evidence_has_the_sign_of_the_object_even_from_a_rough_guess():
+    image, truth = two_colours()
+    guess = np.zeros(truth.shape)
+    guess[3:12, 3:12] = 0.9  # covers half of the object and some of the rest
+    evidence = colour_evidence(image, guess)
+    assert ((evidence > 0) == truth).mean() > 0.99
+
+
+def test_evidence_is_antisymmetric_and_limited():
+    image, truth = two_colours()
+    evidence = colour_evidence(image, truth)
+    np.testing.assert_allclose(colour_evidence(image, ~truth), -evidence, atol=1e-9)
+    assert np.abs(evidence).max() <= 3.0
+
+
+def test_an_even_guess_gives_no_evidence():
+    image, truth = two_colours()
+    np.testing.assert_allclose(colour_evidence(image, np.full(truth.shape, 0.5)), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_an_empty_side_gives_no_evidence(share):
+    image, truth = two_colours()
+    assert not colour_evidence(image, np.full(truth.shape, share)).any()
