@@ -29,6 +29,9 @@ NOUNS = tuple(
 CONTEXTS = tuple("wood grass sky brick tiles water stone sand night cloth".split())
 MAX_TOKENS = 16
 
+# Networks this small gain nothing from threads, and on a busy machine threads wait for each other.
+torch.set_num_threads(1)
+
 
 def build_tokenizer(max_tokens: int = MAX_TOKENS) -> CLIPTokenizer:
     """Build a CLIP tokenizer in which every word of the tests is one token.

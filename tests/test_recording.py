@@ -1,0 +1,84 @@
+"""Attention on given images: one pass a timestep, the same for any batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dseg.attention import AttentionPlan
+from dseg.errors import DsegError
+from dseg.pipeline import alphas_cumprod, encode, load_pipeline
+from dseg.recording import noised, noun_prompt, record
+
+pytest_plugins = ("tiny_pipeline",)
+PLAN = AttentionPlan(cross_strides=(1, 2), affinity_stride=2, neighbours=16)
+PHRASES = [noun_prompt(noun) for noun in ("moon", "object", "sea lion")]
+SEEDS = [5, 6, 7]
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_pipeline: Path):
+    return load_pipeline(tiny_pipeline)
+
+
+@pytest.fixture(scope="module")
+def clean(pipe) -> torch.Tensor:
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    return encode(pipe, images)
+
+
+def test_prompt_names_the_noun() -> None:
+    texts = [phrase.text for phrase in PHRASES]
+    assert texts == ["a photo of a moon", "a photo of an object", "a photo of a sea lion"]
+    assert [phrase.text[phrase.start : phrase.end] for phrase in PHRASES][1] == "object"
+
+
+def test_noised_follows_the_schedule_and_the_item(pipe, clean) -> None:
+    z = noised(pipe, clean, SEEDS, [0, 400, 999])
+    assert z.shape == (3, 3, 4, 8, 8)
+    assert torch.equal(noised(pipe, clean[1:], SEEDS[1:], [400]), z[1:, 1:2])
+    alpha = alphas_cumprod(pipe)[400]
+    noise = (z[:, 1] - alpha.sqrt() * clean) / (1 - alpha).sqrt()
+    assert abs(float(noise.std()) - 1) < 0.1 and abs(float(noise.mean())) < 0.1
+
+
+def test_a_batch_equals_its_items(pipe, clean) -> None:
+    timesteps = [100, 300]
+    z = noised(pipe, clean, SEEDS, timesteps)
+    together = record(pipe, z, timesteps, PHRASES, PLAN).fields()
+    assert {name: array.shape for name, array in together.items()} == {
+        "cross_1": (3, 8, 8),
+        "cross_2": (3, 4, 4),
+        "affinity_indices": (3, 16, 16),
+        "affinity_weights": (3, 16, 16),
+    }
+    for item in range(3):
+        one = slice(item, item + 1)
+        alone = record(pipe, z[one], timesteps, PHRASES[one], PLAN).fields()
+        for name in ("cross_1", "cross_2", "affinity_weights"):
+            np.testing.assert_allclose(alone[name], together[name][one], rtol=2e-3)
+
+
+def test_timesteps_are_averaged(pipe, clean) -> None:
+    timesteps = [50, 800]
+    z = noised(pipe, clean, SEEDS, timesteps)
+    whole = record(pipe, z, timesteps, PHRASES, PLAN).cross[1].astype(float)
+    parts = [
+        record(pipe, z[:, i : i + 1], [t], PHRASES, PLAN).cross[1].astype(float)
+        for i, t in enumerate(timesteps)
+    ]
+    assert np.abs(parts[0] - parts[1]).max() > 1e-3
+    np.testing.assert_allclose((parts[0] + parts[1]) / 2, whole, rtol=2e-3)
+
+
+def test_whole_rows_sum_to_one(pipe, clean) -> None:
+    maps = record(pipe, noised(pipe, clean, SEEDS, [300]), [300], PHRASES, PLAN)
+    np.testing.assert_allclose(maps.affinity_weights.astype(float).sum(-1), 1, atol=5e-3)
+
+
+def test_numbers_must_agree(pipe, clean) -> None:
+    z = noised(pipe, clean, SEEDS, [300])
+    for timesteps, phrases in (([300, 400], PHRASES), ([300], PHRASES[:2]), ([], PHRASES)):
+        with pytest.raises(DsegError, match="expected \\(prompts, timesteps, C, h, w\\)"):
+            record(pipe, z, timesteps, phrases, PLAN)
