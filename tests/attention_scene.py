@@ -7,6 +7,24 @@ from scipy.ndimage import gaussian_filter
 
 from dseg.resample import resize
 
+# Of the energy, for these scenes; the tests do not move with the tuning in params.yaml.
+SETTINGS = {
+    "tau": 0.12,
+    "clip": 0.02,
+    "walk_steps": 1,
+    "neighbours": 16,
+    "power": 3.0,
+    "lambda_self": 1.0,
+    "lambda_contrast": 0.06,
+    "lambda_link": 1.0,
+    "lambda_colour": 0.5,
+    "colour_iterations": 2,
+    "size": 64,
+    "area": (0.02, 0.8),
+    "border": 0.5,
+    "focus": 1.1,
+}
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -2,28 +2,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from attention_scene import disc_scene, iou
+from attention_scene import SETTINGS, disc_scene, iou
 
 from dseg.attentioncut import Reason, attention_cut, judge
 from dseg.errors import DsegError
 from dseg.mask_baselines import BASELINES
 
-SETTINGS = {
-    "tau": 0.12,
-    "clip": 0.02,
-    "walk_steps": 1,
-    "neighbours": 16,
-    "power": 3.0,
-    "lambda_self": 1.0,
-    "lambda_contrast": 0.06,
-    "lambda_link": 1.0,
-    "lambda_colour": 0.5,
-    "colour_iterations": 2,
-    "size": 64,
-    "area": (0.02, 0.8),
-    "border": 0.5,
-    "focus": 1.1,
-}
 WITHOUT = {  # the rows of an ablation: each is a change of settings and nothing else
     "walk": {"walk_steps": 0},
     "self": {"lambda_self": 0.0},
