@@ -12,11 +12,12 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
+import torch.multiprocessing as multiprocessing
 from safetensors.torch import load_file, save_file
 
+from dseg.config import Settings
 from dseg.errors import DsegError
 from dseg.progress import format_seconds, track
 from dseg.world import autoencoder as coder
@@ -31,12 +32,19 @@ from dseg.world.components import (
 )
 from dseg.world.renderer import captioned_images
 
+SECTIONS = ("seed", "world.size", "base")
 ENCODER_IMAGES = 2048  # enough for the covariance of 4 x 4 patches
 DECODER_SEED_OFFSET = 900
 
 
-def run_autoencoder(settings: Any, out: Path) -> None:
-    """Fit the encoder, train the decoder, write `autoencoder.safetensors` and its loss curve."""
+def run_autoencoder(settings: Settings, out: Path) -> None:
+    """Fit the encoder, train the decoder.
+
+    Args:
+        settings: The sections named in `SECTIONS`.
+        out: Folder of the training: encoder.safetensors at once, autoencoder.safetensors and
+            its loss curve, autoencoder.csv, at the end.
+    """
     torch.set_num_threads(1)
     plan = settings.base.autoencoder
     images, _ = captioned_images(plan.images, settings.seed + DECODER_SEED_OFFSET)
@@ -66,23 +74,28 @@ def run_autoencoder(settings: Any, out: Path) -> None:
     _write(model.state_dict(), out / "autoencoder.safetensors")
 
 
-def run_unet(settings: Any, out: Path) -> None:
+def run_unet(settings: Settings, out: Path) -> None:
     """Train U-Net and text encoder, from the newest checkpoint if there is one.
 
-    Reads `encoder.safetensors` in `out`; writes `checkpoint.safetensors`, `loss.csv` and
-    `average-<samples>.safetensors` (the averaged weights at every checkpoint) there.
+    Args:
+        settings: The sections named in `SECTIONS`.
+        out: Folder of the training, with encoder.safetensors; receives checkpoint.safetensors,
+            loss.csv and, at every checkpoint, the averaged weights average-<samples>.safetensors.
+
+    Raises:
+        DsegError: The encoder is missing, or the checkpoint is of another architecture.
     """
     if not (out / "encoder.safetensors").exists():
         raise DsegError(f"{out / 'encoder.safetensors'}: not found; train the autoencoder first")
     processes = settings.base.unet.processes
     with tempfile.TemporaryDirectory() as folder:
         rendezvous = Path(folder) / "rendezvous"
-        torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
+        multiprocessing.spawn(  # type: ignore[attr-defined]
             _unet_process, (settings, out, rendezvous), nprocs=processes, join=True
         )
 
 
-def _unet_process(rank: int, settings: Any, out: Path, rendezvous: Path) -> None:
+def _unet_process(rank: int, settings: Settings, out: Path, rendezvous: Path) -> None:
     chosen = settings.base.unet
     plan = base.TrainingPlan(
         samples=chosen.samples,
@@ -109,7 +122,11 @@ def _unet_process(rank: int, settings: Any, out: Path, rendezvous: Path) -> None
     if rank == 0:
         print(f"rendering {plan.images} images a process; from step {run.step}", flush=True)
     data = base.training_latents(
-        model.eval(), tokenizer, plan.images, settings.seed + base.TRAIN_SEED_OFFSET + rank, plan.size
+        model.eval(),
+        tokenizer,
+        plan.images,
+        settings.seed + base.TRAIN_SEED_OFFSET + rank,
+        plan.size,
     )
     empty = base.tokenize(tokenizer, [""])[0]
     curve = _Curve(out / "loss.csv", run.step, plan.samples)
@@ -127,7 +144,7 @@ class _Curve:
     EVERY = 50  # steps
 
     def __init__(self, path: Path, step: int, total: int) -> None:
-        self.path, self.total, self.losses = path, total, [0.0] * 0
+        self.path, self.total, self.losses = path, total, list[float]()
         self.began: tuple[float, int] | None = None
         self.told = 0.0
         rows = []
@@ -169,14 +186,17 @@ class _Curve:
             )
 
 
-def export(settings: Any, training: Path, out: Path, weights: Path | None = None) -> None:
-    """Write the pipeline folder from trained parts; an existing folder's README stays.
+def export(settings: Settings, training: Path, out: Path, weights: Path | None = None) -> None:
+    """Write the pipeline folder from trained parts; the model card in it stays.
 
     Args:
-        settings: With `base`.
+        settings: The sections named in `SECTIONS`.
         training: Folder of `run_autoencoder` and `run_unet`.
         out: The pipeline folder; replaced as a whole.
         weights: Averaged weights to take instead of the newest ones.
+
+    Raises:
+        DsegError: Nothing was trained yet.
     """
     averages = sorted(training.glob("average-*.safetensors"))
     if weights is None and not averages:

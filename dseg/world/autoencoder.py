@@ -117,7 +117,7 @@ def train_decoder(
         encoded = latents[chosen].float().contiguous(memory_format=torch.channels_last)
         loss = F.mse_loss(decoder(encoded), batch)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimizer.step()
         yield loss.item()

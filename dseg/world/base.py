@@ -58,7 +58,7 @@ class Denoiser(nn.Module):
         self.unet = unet
 
     def forward(self, latents: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
-        """Predict velocity (B, C, h, w) from latents (B, C, h, w), timesteps (B,), tokens (B, L)."""
+        """Velocity (B, C, h, w) of latents (B, C, h, w) at timesteps (B,), for tokens (B, L)."""
         states = self.text_encoder(tokens)[0]
         velocity: Tensor = self.unet(latents, timesteps, states, return_dict=False)[0]
         return velocity
@@ -142,8 +142,8 @@ def train(
     """
     scheduler = build_scheduler()
     shared = DistributedDataParallel(run.model, gradient_as_bucket_view=True)
-    weights = list(run.model.parameters())
-    averages = list(run.average.parameters())
+    weights: list[Tensor] = list(run.model.parameters())
+    averages: list[Tensor] = list(run.average.parameters())
     per_step = plan.batch_size * plan.processes
     steps = -(-plan.samples // per_step)
     every = max(1, plan.checkpoint_every // per_step)
@@ -153,13 +153,11 @@ def train(
         for group in run.optimizer.param_groups:
             group["lr"] = rate
         key = (plan.seed * 1_000_003 + run.step) * 64 + rank
-        noisy, timesteps, text, velocity = draw_batch(
-            *data, empty, scheduler, plan.batch_size, key
-        )
+        noisy, timesteps, text, velocity = draw_batch(*data, empty, scheduler, plan.batch_size, key)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         loss = F.mse_loss(shared(noisy, timesteps, text), velocity)
         run.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         run.optimizer.step()
         run.step += 1
@@ -224,4 +222,6 @@ def load_checkpoint(path: Path, run: Run) -> None:
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+    return {
+        name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)
+    }
