@@ -10,6 +10,8 @@ from typing import Protocol
 from dseg.errors import DsegError
 from dseg.world.splits import draw_split, find_split, write_split
 
+SECTIONS = ("seed", "world")
+
 
 class WorldSection(Protocol):
     """What the stage reads of the settings `world`."""

@@ -1,0 +1,228 @@
+"""DVC's view of the workflow: dvc.yaml, derived from the graph that Snakemake reports.
+
+A stage of DVC is a top folder of artifacts or results with all rules that write into it. Its
+command lets Snakemake run these rules and no others, so DVC alone decides what is run. The graph
+is read from a dry run; the files in git are held against it by a test.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dseg.config import REPLACED
+from dseg.errors import DsegError
+from dseg.provenance import declared_sections
+from dseg.shards import write_atomically
+from dseg.workflow import DEFAULT_PROFILE, MODEL_INDEX, PARAMS, PROFILES, profile_params
+
+HEADER = (
+    "# Derived from the workflow by `python -m dseg dvc --profile {profile}`; not to be edited.\n"
+)
+NOT_STAGES = frozenset(
+    {"all", "base", "tracking"}
+)  # `base` is a run of its own, MLflow no artifact
+_RULE = re.compile(r"^(?:local)?rule (\w+):$")
+_FILES = re.compile(r"^    (input|output): (.+)$")
+
+
+@dataclass
+class Rule:
+    """The files of all jobs of a rule, and whether it can be asked for by name alone."""
+
+    inputs: set[str] = field(default_factory=set)
+    outputs: set[str] = field(default_factory=set)
+    target: bool = False
+
+
+def dvc_file(profile: str) -> Path:
+    """Where the dvc.yaml of a profile lies."""
+    return Path("dvc.yaml") if profile == DEFAULT_PROFILE else PROFILES / profile / "dvc.yaml"
+
+
+def run(profile: str = DEFAULT_PROFILE) -> None:
+    """Write the dvc.yaml of a profile.
+
+    Args:
+        profile: Name of the profile.
+
+    Raises:
+        DsegError: There is no such profile, or Snakemake cannot read the workflow.
+    """
+    path = dvc_file(profile)
+    text = document(profile)
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def document(profile: str) -> str:
+    """The text of the dvc.yaml of a profile."""
+    files = [_load(path) for path in profile_params(profile)]
+    root = os.path.relpath(".", dvc_file(profile).parent)
+    stages = stages_of(rules_of(profile), profile, *files)
+    if root != ".":
+        stages = {name: {"wdir": root, **stage} for name, stage in stages.items()}
+    text = yaml.safe_dump({"stages": stages}, sort_keys=False, width=100)
+    return HEADER.format(profile=profile) + text
+
+
+def rules_of(profile: str) -> dict[str, Rule]:
+    """All rules of the workflow by name, from a dry run of all that can be asked for.
+
+    Raises:
+        DsegError: Snakemake cannot read the workflow; with what it said.
+    """
+    targets = _snakemake(profile, "--list-target-rules").split()
+    rules: dict[str, Rule] = {}
+    rule = Rule()
+    for line in _snakemake(profile, *targets, "--dry-run", "--forceall").splitlines():
+        if match := _RULE.match(line):
+            rule = rules.setdefault(match[1], Rule(target=match[1] in targets))
+        elif match := _FILES.match(line):
+            files = rule.inputs if match[1] == "input" else rule.outputs
+            files |= set(match[2].split(", "))
+    return rules
+
+
+def stages_of(
+    rules: Mapping[str, Rule],
+    profile: str,
+    params: Mapping[str, Any],
+    override: Mapping[str, Any] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """DVC's stages, in the order of the graph.
+
+    Args:
+        rules: The rules of the workflow.
+        profile: Name of the profile.
+        params: Content of params.yaml.
+        override: Content of the profile's own params.yaml, if it has one.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, rule in sorted(rules.items()):
+        folders = {_folder(path) for path in rule.outputs or rule.inputs}
+        if name in NOT_STAGES:
+            continue
+        if len(folders) > 1:
+            raise DsegError(f"rule {name}: expected files in one folder, got {sorted(folders)}")
+        groups.setdefault(folders.pop(), []).append(name)
+    stages = {}
+    for folder in _in_order(groups, rules):
+        names = groups[folder]
+        inputs = set().union(*(rules[name].inputs for name in names))
+        stamps = {path for path in inputs if path.startswith(f"artifacts/{profile}/settings/")}
+        stage = {
+            "cmd": _command(names, rules, profile),
+            "deps": sorted(_watched(inputs - stamps) - {folder}),
+            "params": _params(stamps, profile, params, override),
+            "outs": [folder if folder.startswith("artifacts/") else {folder: {"cache": False}}],
+        }
+        stages[Path(folder).name] = {key: value for key, value in stage.items() if value}
+    return stages
+
+
+def _command(names: list[str], rules: Mapping[str, Rule], profile: str) -> str:
+    targets = [name for name in names if rules[name].target]
+    chosen = [] if profile == DEFAULT_PROFILE else ["--config", f"profile={profile}"]
+    # --nolock: DVC has a lock of its own, and Snakemake's outlives a run that was killed.
+    options = ["--nolock", "--quiet", "host", "progress", "rules", "--allowed-rules"]
+    return " ".join(["snakemake", *targets, *chosen, *options, *names])
+
+
+def _params(
+    stamps: Iterable[str],
+    profile: str,
+    params: Mapping[str, Any],
+    override: Mapping[str, Any] | None,
+) -> list[Any]:
+    """The keys that the stages of these settings files read, in the files that say them."""
+    keys: set[str] = set()
+    for stamp in stamps:
+        stage, *variant = Path(stamp).relative_to(f"artifacts/{profile}/settings").parts
+        keys |= {*declared_sections(f"dseg.stages.{stage.removesuffix('.json')}")}
+        keys |= {"variants"} if variant else set()
+    if override is None:
+        return sorted(keys)
+    base, own = set(), set()
+    for key in keys:
+        for said_by_override, name in _sayers(key, params, override):
+            (own if said_by_override else base).add(name)
+    where = [(PARAMS, base), ((PROFILES / profile / PARAMS).as_posix(), own)]
+    return [{file: sorted(names)} for file, names in where if names]
+
+
+def _sayers(
+    key: str, params: Mapping[str, Any], override: Mapping[str, Any]
+) -> list[tuple[bool, str]]:
+    """(whether the override says it, key) for a key, split where both files say a part."""
+    below, above = _lookup(params, key), _lookup(override, key)
+    if above is None:
+        return [(False, key)]
+    if not isinstance(below, dict) or not isinstance(above, dict) or key in REPLACED:
+        return [(True, key)]
+    return [
+        sayer
+        for name in sorted({*below, *above})
+        for sayer in _sayers(f"{key}.{name}", params, override)
+    ]
+
+
+def _lookup(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return None
+        values = values[part]
+    return values
+
+
+def _folder(path: str) -> str:
+    """The folder of artifacts or results that a file belongs to: artifacts/<profile>/<folder>."""
+    return "/".join(Path(path).parts[:3])
+
+
+def _watched(paths: Iterable[str]) -> set[str]:
+    """What DVC watches for inputs: whole folders of artifacts and base models, else the files."""
+    paths = list(paths)
+    models = [str(Path(path).parent) for path in paths if Path(path).name == MODEL_INDEX]
+    watched = set()
+    for path in paths:
+        if path.startswith(("artifacts/", "results/")):
+            watched.add(_folder(path))
+        else:
+            watched.add(next((model for model in models if path.startswith(f"{model}/")), path))
+    return watched
+
+
+def _in_order(groups: Mapping[str, list[str]], rules: Mapping[str, Rule]) -> list[str]:
+    """The folders, each after those that its rules read."""
+    needs = {
+        folder: _watched(path for name in names for path in rules[name].inputs)
+        for folder, names in groups.items()
+    }
+    ordered: list[str] = []
+    while len(ordered) < len(groups):
+        ready = [
+            folder
+            for folder in groups
+            if folder not in ordered and needs[folder] & groups.keys() <= {folder, *ordered}
+        ]
+        if not ready:
+            raise DsegError("folders of artifacts need each other: give their rules folders apart")
+        ordered += ready
+    return ordered
+
+
+def _load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _snakemake(profile: str, *arguments: str) -> str:
+    command = ["snakemake", *arguments, "--quiet", "host", "--config", f"profile={profile}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DsegError(f"snakemake cannot read the workflow:\n{done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,14 @@
+# Class names and templates to prompts; the tokenizer of the base model finds the noun's tokens.
+rule prompts:
+    input:
+        model=plan.model(),
+        settings=plan.stamp("prompts"),
+        code=plan.code("prompts"),
+    output:
+        plan.artifact("prompts/prompts.parquet"),
+    log:
+        plan.log("prompts"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg prompts --settings {input.settings} --out {output} 2>&1 | tee {log}"

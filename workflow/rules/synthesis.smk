@@ -1,0 +1,30 @@
+# Prompts to images with the attention of their nouns: a job for each shard.
+rule synthesis:
+    input:
+        prompts=rules.prompts.output,
+        model=plan.model(),
+        settings=plan.stamp("synthesis"),
+        code=plan.code("synthesis"),
+    output:
+        plan.artifact("synthesis/{shard}-of-{total}.safetensors"),
+    log:
+        plan.log("synthesis/{shard}-of-{total}"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg synthesis --settings {input.settings} --prompts {input.prompts}"
+        " --shard {wildcards.shard} --out {output} 2>&1 | tee {log}"
+
+
+rule synthesis_index:
+    input:
+        shards=plan.synthetic_shards("synthesis"),
+        code=plan.code("index"),
+    output:
+        plan.indices(plan.synthetic_shards("synthesis")),
+    log:
+        plan.log("synthesis/index"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"

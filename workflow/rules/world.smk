@@ -1,0 +1,20 @@
+# The embedded world's evaluation splits, laid out like the public benchmarks.
+rule world:
+    input:
+        settings=plan.stamp("world"),
+        code=plan.code("world"),
+    output:
+        directory(plan.artifact("world/{split}")),
+    log:
+        plan.log("world/{split}"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg world --settings {input.settings} --split {wildcards.split}"
+        " --out {output} 2>&1 | tee {log}"
+
+
+rule world_splits:
+    input:
+        expand(rules.world.output, split=plan.splits),
+    localrule: True
