@@ -1,0 +1,110 @@
+"""CPU time of a metric an image, on one thread, as JSON: histograms against a loop over thresholds.
+
+    python benchmarks/metrics.py [--images 10] [--height 300] [--width 400]
+
+All give the same curve of 255 thresholds (protocol tokencut); the script fails if they do not. The
+loop is timed as the papers' code has it, in torch, and as lean as numpy allows.
+Expected on one core of a 2020s server at 300 x 400, median: histograms 0.3 ms for 8-bit maps (what
+predictions are stored as) and 1 to 4 ms for float maps; the loop 90 ms in torch, 6 ms in numpy.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"  # before numpy is loaded
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from dseg.metrics import image_curves  # noqa: E402
+
+Pair = tuple[np.ndarray, np.ndarray]
+THRESHOLDS = np.arange(0, 1, 1 / 255).astype(np.float32)
+
+
+def draw_pairs(count: int, height: int, width: int) -> list[Pair]:
+    """Noisy predictions, float32 in [0, 1], of elliptic objects."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    truths = [(x - a) ** 2 + (y - b) ** 2 < 0.3 for a, b in rng.uniform(-0.5, 0.5, (count, 2))]
+    return [
+        ((0.5 * truth + 0.5 * rng.random(truth.shape)).astype(np.float32), truth)
+        for truth in truths
+    ]
+
+
+def loop_in_torch(soft: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """F at each threshold with the operations of the code of TokenCut and MOVE."""
+    prediction, target, f = torch.from_numpy(soft), torch.from_numpy(truth), []
+    for threshold in THRESHOLDS:
+        mask = prediction > float(threshold)
+        hits = torch.sum(target * (target == mask)).float()
+        predicted, positives = torch.sum(mask).float(), torch.sum(target).float()
+        precision = hits / predicted if predicted > 0 else torch.ones(())
+        recall = hits / positives
+        f.append(float(torch.nan_to_num(1.3 * precision * recall / (0.3 * precision + recall))))
+    return np.array(f)
+
+
+def loop_in_numpy(soft: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """F at each threshold, by counting."""
+    f, positives = [], np.count_nonzero(truth)
+    for threshold in THRESHOLDS:
+        mask = soft > threshold
+        hits, predicted = np.count_nonzero(mask & truth), np.count_nonzero(mask)
+        precision, recall = hits / predicted if predicted else 1.0, hits / positives
+        f.append(1.3 * precision * recall / (0.3 * precision + recall) if hits else 0.0)
+    return np.array(f)
+
+
+def milliseconds(work: Callable[[np.ndarray, np.ndarray], object], pairs: list[Pair]) -> float:
+    """Median CPU time over the images, after a call that fills caches."""
+    work(*pairs[0])
+    times = []
+    for pair in pairs:
+        start = time.thread_time()
+        work(*pair)
+        times.append(1e3 * (time.thread_time() - start))
+    return round(float(np.median(times)), 3)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=10)
+    parser.add_argument("--height", type=int, default=300)
+    parser.add_argument("--width", type=int, default=400)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    pairs = draw_pairs(options.images, options.height, options.width)
+    grey = [((255 * soft).astype(np.uint8), truth) for soft, truth in pairs]
+    for pair in pairs:
+        f = image_curves(*pair).f
+        if not (np.allclose(f, loop_in_numpy(*pair)) and np.allclose(f, loop_in_torch(*pair))):
+            raise SystemExit("error: the histograms and the loops disagree")
+    times = {
+        "histograms, 8-bit": milliseconds(image_curves, grey),
+        "histograms, float32": milliseconds(image_curves, pairs),
+        "loop in torch, float32": milliseconds(loop_in_torch, pairs),
+        "loop in numpy, float32": milliseconds(loop_in_numpy, pairs),
+    }
+    result = {
+        "height": options.height,
+        "width": options.width,
+        "images": options.images,
+        "thresholds": len(THRESHOLDS),
+        "ms_per_image": times,
+    }
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
