@@ -1,0 +1,40 @@
+"""Benchmarks: images with true masks or boxes, one reader per layout of files."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dseg.datasets.coco import open_coco
+from dseg.datasets.saliency import open_saliency
+from dseg.datasets.sample import Sample, Samples
+from dseg.datasets.voc import open_voc
+from dseg.errors import DsegError
+
+__all__ = ["LAYOUTS", "Sample", "Samples", "open_benchmark"]
+
+LAYOUTS: Mapping[str, Callable[[Path], Samples]] = {
+    "saliency": open_saliency,
+    "voc": open_voc,
+    "coco": open_coco,
+}
+
+
+def open_benchmark(layout: str, root: str | Path, *, images: int | None = None) -> Samples:
+    """Open a benchmark: a sequence of its samples, sorted by id, read when they are asked for.
+
+    Args:
+        layout: How its files lie: a key of `LAYOUTS`.
+        root: Its folder.
+        images: How many images it must have; None takes what is there.
+
+    Raises:
+        DsegError: Unknown layout; a folder or file is missing; another number of images.
+    """
+    if layout not in LAYOUTS:
+        raise DsegError(f"no benchmark layout {layout!r}: expected one of {', '.join(LAYOUTS)}")
+    samples = LAYOUTS[layout](Path(root))
+    if images is not None and len(samples) != images:
+        raise DsegError(
+            f"{root}: has {len(samples)} images where {images} are expected; complete the data set "
+            "or correct its `images` under `benchmarks` in params.yaml"
+        )
+    return samples
