@@ -1,0 +1,167 @@
+"""The embedded base model: its parts, a few steps of training, the folder that comes out."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from dseg.errors import DsegError
+from dseg.stages import base as stage
+from dseg.world import autoencoder as coder
+from dseg.world import base
+from dseg.world.captions import VOCABULARY
+from dseg.world.components import (
+    build_autoencoder,
+    build_scheduler,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+)
+from dseg.world.kinds import KIND_NAMES
+from dseg.world.renderer import captioned_images
+
+CHANNELS = 4
+
+
+def settings(samples: int, every: int = 8) -> SimpleNamespace:
+    autoencoder = SimpleNamespace(
+        channels=CHANNELS, images=64, steps=3, batch_size=4, learning_rate=1e-3
+    )
+    unet = SimpleNamespace(
+        images=16,
+        samples=samples,
+        batch_size=2,
+        learning_rate=1e-3,
+        processes=2,
+        checkpoint_every=every,
+    )
+    return SimpleNamespace(
+        seed=3,
+        world=SimpleNamespace(size=64),
+        base=SimpleNamespace(autoencoder=autoencoder, unet=unet),
+    )
+
+
+def pixels(count: int) -> torch.Tensor:
+    images, _ = captioned_images(count, 5)
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder of a training that was not interrupted: 4 steps."""
+    folder = tmp_path_factory.mktemp("base")
+    stage.run_autoencoder(settings(16), folder)
+    stage.run_unet(settings(16), folder)
+    return folder
+
+
+def test_every_word_of_the_world_is_one_token():
+    tokenizer = build_tokenizer(VOCABULARY)
+    assert {len(tokenizer(word).input_ids) for word in VOCABULARY} == {3}  # with start and end
+    assert len({tokenizer(word).input_ids[1] for word in KIND_NAMES}) == len(KIND_NAMES)
+    assert tokenizer.decode(tokenizer("a photo of a moon").input_ids[1:-1]).strip() == (
+        "a photo of a moon"
+    )
+
+
+def test_the_convolutions_of_the_encoder_are_the_principal_components():
+    images = pixels(48)
+    mean, projection = coder.principal_components(images.float() / 255, CHANNELS)
+    model = build_autoencoder(CHANNELS)
+    coder.fix_encoder(model, mean, projection)
+    expected = ((coder.patches(images.float() / 255) - mean) @ projection.T).permute(0, 3, 1, 2)
+    latents = coder.encode(model, images).float() * model.config.scaling_factor
+    assert latents.shape == (48, CHANNELS, 16, 16)
+    torch.testing.assert_close(latents, expected, atol=5e-3, rtol=2e-3)  # stored in half precision
+    assert latents.square().mean().item() == pytest.approx(1, abs=0.01)
+    covariance = torch.cov(latents.permute(1, 0, 2, 3).flatten(1))
+    assert (covariance - covariance.diag().diag()).abs().max() < 0.01
+
+
+def test_the_decoder_learns(trained):
+    images = pixels(64)
+    model = build_autoencoder(CHANNELS)
+    mean, projection = coder.principal_components(images.float() / 255, CHANNELS)
+    coder.fix_encoder(model, mean, projection)
+    before = coder.psnr(model, images[:8])
+    losses = list(
+        coder.train_decoder(
+            model,
+            images,
+            coder.encode(model, images),
+            steps=40,
+            batch_size=8,
+            learning_rate=4e-3,
+            seed=0,
+        )
+    )
+    assert losses[-1] < losses[0] / 2
+    assert coder.psnr(model, images[:8]) > before + 3
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path):
+    plan = base.TrainingPlan(16, 16, 4, 1e-3, 1, 8, 3, 64)
+    tokenizer = build_tokenizer(VOCABULARY)
+    encoder = build_autoencoder(CHANNELS)
+    data = base.training_latents(encoder, tokenizer, 16, 3, 64)
+    empty = base.tokenize(tokenizer, [""])[0]
+    checkpoint = tmp_path / "checkpoint.safetensors"
+
+    def begin():
+        torch.manual_seed(0)
+        return base.start(base.Denoiser(build_text_encoder(tokenizer), build_unet(CHANNELS)), 1e-3)
+
+    def train(run, save):
+        base.train(0, plan, run, data, empty, report=lambda *_: None, save=save)
+        return run.average.state_dict()
+
+    def die(run, samples):
+        base.save_checkpoint(checkpoint, run)
+        raise Killed
+
+    base.join(0, 1, tmp_path / "rendezvous")
+    try:
+        whole = train(begin(), lambda *_: None)
+        with pytest.raises(Killed):
+            train(begin(), die)
+        resumed = begin()
+        base.load_checkpoint(checkpoint, resumed)
+        assert resumed.step == 2
+        again = train(resumed, lambda *_: None)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_checkpoint_of_something_else_is_refused(trained, tmp_path):
+    (tmp_path / "encoder.safetensors").write_bytes((trained / "encoder.safetensors").read_bytes())
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"no such thing")
+    with pytest.raises(Exception, match="not a checkpoint of this base model"):
+        stage.run_unet(settings(16), tmp_path)
+
+
+def test_the_unet_needs_the_encoder_first(tmp_path):
+    with pytest.raises(DsegError, match="train the autoencoder first"):
+        stage.run_unet(settings(16), tmp_path)
+    with pytest.raises(DsegError, match="train the U-Net first"):
+        stage.export(settings(16), tmp_path, tmp_path / "model")
+
+
+def test_plain_diffusers_loads_the_exported_folder(trained, tmp_path):
+    out = tmp_path / "model"
+    stage.export(settings(16), trained, out)
+    (out / "README.md").write_text("a card")
+    stage.export(settings(16), trained, out)
+    assert (out / "README.md").read_text() == "a card"
+    assert not list(out.rglob("*.bin")) and list(tmp_path.iterdir()) == [out]
+    pipe = StableDiffusionPipeline.from_pretrained(out)
+    pipe.set_progress_bar_config(disable=True)
+    image = pipe("a photo of a moon on sand", num_inference_steps=2).images[0]
+    assert image.size == (64, 64)
+    assert pipe.scheduler.config.prediction_type == build_scheduler().config.prediction_type
