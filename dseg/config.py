@@ -17,7 +17,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from dseg.errors import DsegError
-from dseg.settings import WORLD, Section, Settings
+from dseg.section import Section
+from dseg.settings import WORLD, Settings
 
 __all__ = [
     "REPLACED",

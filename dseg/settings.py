@@ -5,92 +5,33 @@ timesteps run from 0 (the clean image) to 1 (noise).
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    with_config,
-)
+from pydantic import Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 
 from dseg.errors import DsegError
+from dseg.section import (
+    DISTINCT,
+    FROM_LIST,
+    SOME,
+    Count,
+    Fraction,
+    FractionRange,
+    Fractions,
+    NotNegative,
+    Positive,
+    Section,
+    Slug,
+    Strides,
+    Text,
+    Texts,
+    some_keys_of,
+)
 
-T = TypeVar("T")
-
-
-def _some(values: tuple[T, ...]) -> tuple[T, ...]:
-    if not values:
-        raise ValueError("expected at least one item")
-    return values
-
-
-def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("expected every item once")
-    return values
-
-
-def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
-    if any(a >= b for a, b in zip(values, values[1:], strict=False)):
-        raise ValueError("expected ascending numbers, each once")
-    return values
-
-
-def _pair(value: Any) -> Any:
-    if isinstance(value, list | tuple) and len(value) != 2:
-        raise ValueError("expected [low, high]")
-    return value
-
-
-# Lists of YAML become tuples, so a frozen model is frozen all the way down.
-_FROM_LIST = Field(strict=False)
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Texts = Annotated[tuple[Text, ...], _FROM_LIST, AfterValidator(_distinct)]
-Fractions = Annotated[
-    tuple[Fraction, ...], _FROM_LIST, AfterValidator(_some), AfterValidator(_ascending)
-]
-FractionRange = Annotated[
-    tuple[Fraction, Fraction], _FROM_LIST, BeforeValidator(_pair), AfterValidator(_ascending)
-]
-Strides = Annotated[tuple[Count, ...], _FROM_LIST, AfterValidator(_some), AfterValidator(_distinct)]
 Split = Literal["val", "test", "shift", "multi"]
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
 WORLD = "world/"
-
-
-class Section(BaseModel):
-    """A part of the settings: frozen, strictly typed, without unknown keys."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
-
-    if not TYPE_CHECKING:  # a type checker must go on reporting attributes that do not exist
-
-        def __getattr__(self, name: str) -> Any:
-            # Reached for a declared setting only where `load_sections` was not given it.
-            if name in type(self).model_fields:
-                where = type(self).__name__.removesuffix("Settings").lower()
-                raise DsegError(
-                    f"setting {f'{where}.{name}'.lstrip('.')!r} was not given to this stage: name "
-                    "it among the sections that its rule passes on"
-                )
-            return super().__getattr__(name)
 
 
 class ModelSettings(Section):
@@ -123,9 +64,9 @@ class BenchmarkSettings(Section):
 
 
 class PromptsSettings(Section):
-    classes: Annotated[Texts, AfterValidator(_some)]
+    classes: Annotated[Texts, SOME]
     """Object nouns."""
-    templates: Annotated[Texts, AfterValidator(_some)]
+    templates: Annotated[Texts, SOME]
     """Sentences with {noun} and, if wanted, {context}."""
     contexts: Texts
     """What {context} stands for."""
@@ -244,23 +185,12 @@ class HeadSettings(Section):
     """Number of training pairs; null takes all that were kept."""
 
 
-def _some_keys_of(model: type[Section]) -> Any:
-    """The type of a mapping with some of the keys of ``model``, with the same values."""
-    keys = {
-        name: Annotated[info.rebuild_annotation(), Field(description=info.description)]
-        for name, info in model.model_fields.items()
-    }
-    name = model.__name__.replace("Settings", "Overrides")
-    make: Any = TypedDict  # for mypy, this form needs its keys spelled out
-    return with_config(Section.model_config)(make(name, keys, total=False))
-
-
 if TYPE_CHECKING:
     FeaturesOverrides = Mapping[str, Any]
     HeadOverrides = Mapping[str, Any]
 else:
-    FeaturesOverrides = _some_keys_of(FeaturesSettings)
-    HeadOverrides = _some_keys_of(HeadSettings)
+    FeaturesOverrides = some_keys_of(FeaturesSettings)
+    HeadOverrides = some_keys_of(HeadSettings)
 
 
 @with_config(Section.model_config)
@@ -275,8 +205,8 @@ if TYPE_CHECKING:
     RecordingOverrides = Mapping[str, Any]
     AttentionCutOverrides = Mapping[str, Any]
 else:
-    RecordingOverrides = _some_keys_of(RecordingSettings)
-    AttentionCutOverrides = _some_keys_of(AttentionCutSettings)
+    RecordingOverrides = some_keys_of(RecordingSettings)
+    AttentionCutOverrides = some_keys_of(AttentionCutSettings)
 
 
 class MaskMethodSettings(Section):
@@ -289,9 +219,7 @@ class MaskMethodSettings(Section):
 
 
 class EvaluationSettings(Section):
-    protocols: Annotated[
-        tuple[Protocol, ...], _FROM_LIST, AfterValidator(_some), AfterValidator(_distinct)
-    ]
+    protocols: Annotated[tuple[Protocol, ...], FROM_LIST, SOME, DISTINCT]
     """Metric protocols to compute."""
     protocol: Protocol
     """The one that tables and figures show."""

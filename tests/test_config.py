@@ -12,7 +12,8 @@ from dseg.config import (
     settings_hash,
 )
 from dseg.errors import DsegError
-from dseg.settings import Section, Settings
+from dseg.section import Section
+from dseg.settings import Settings
 
 
 @pytest.fixture
