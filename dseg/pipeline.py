@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dseg.errors import DsegError
@@ -164,6 +165,14 @@ def image_size(pipe: "StableDiffusionPipeline") -> tuple[int, int]:
     """Height and width in pixels of the images of that grid."""
     height, width = latent_size(pipe)
     return height * pipe.vae_scale_factor, width * pipe.vae_scale_factor
+
+
+def fit(pipe: "StableDiffusionPipeline", image: np.ndarray) -> np.ndarray:
+    """Resize an image uint8 (H, W, 3) to `image_size`, bicubic; its aspect ratio may change."""
+    height, width = image_size(pipe)
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def latent_channels(pipe: "StableDiffusionPipeline") -> int:

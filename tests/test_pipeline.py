@@ -14,6 +14,7 @@ from dseg.pipeline import (
     decode,
     embed,
     encode,
+    fit,
     image_size,
     latent_channels,
     latent_size,
@@ -61,6 +62,17 @@ def test_sizes_and_schedule(folder: Path) -> None:
     assert train_timesteps(pipe) == len(alphas) == 1000
     assert (alphas.diff() < 0).all() and alphas.dtype == torch.float32
     assert [timestep_at(pipe, f) for f in (0.0, 0.1, 0.5, 1.0)] == [0, 100, 500, 999]
+
+
+def test_fit_resizes_to_the_models_size_only_if_needed(tiny_pipeline: Path) -> None:
+    pipe = load_pipeline(tiny_pipeline)
+    image = random_images(1)[0]
+    assert fit(pipe, image) is image
+    ramp = np.broadcast_to(np.arange(0, 240, 2, np.uint8)[:, None, None], (120, 50, 3))
+    small = fit(pipe, ramp)
+    assert small.shape == (32, 32, 3) and small.dtype == np.uint8
+    expected = (np.arange(32) + 0.5) * 7.5 - 1  # a straight line stays one
+    assert np.abs(small[2:-2, :, 0] - expected[2:-2, None]).max() <= 1
 
 
 def test_encode_is_the_scaled_mean_and_the_same_every_time(folder: Path) -> None:

@@ -1,0 +1,133 @@
+"""Stage `recording`: images of a benchmark -> shards of them with their attention."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from dseg.attention import AttentionPlan
+from dseg.config import Settings, sections, settings_hash
+from dseg.datasets import Sample, open_benchmark
+from dseg.errors import DsegError
+from dseg.inversion import snap
+from dseg.pipeline import encode, fit, load_pipeline, timestep_at, train_timesteps
+from dseg.progress import track
+from dseg.prompts import Phrase, item_seed
+from dseg.recording import noised, noun_prompt, record
+from dseg.shards import read_shards, shard_range, write_shard
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+SECTIONS = (
+    "seed",
+    "model",
+    "benchmarks",
+    "attention.cross_strides",
+    "attention.affinity_stride",
+    "attention.neighbours",
+    "recording",
+    "inversion.steps",
+    "inversion.timesteps",
+)
+
+
+def run(
+    settings: Settings,
+    benchmark: str,
+    root: Path,
+    shard: int,
+    out: Path,
+    latents: Sequence[Path] = (),
+) -> None:
+    """Record the attention on the images of one shard, brought to the model's size.
+
+    Args:
+        settings: The sections named in `SECTIONS`.
+        benchmark: Name of the benchmark.
+        root: Its folder.
+        shard: Index of the shard.
+        out: The shard's file. Fields: image, cross_<stride>, affinity_indices, affinity_weights.
+        latents: Shards of the benchmark's inversion, where `recording.latents` is inversion.
+
+    Raises:
+        DsegError: There is no such benchmark or shard; an image is unreadable, or its class or
+            its inverted latents are wanted and not there; or as `load_pipeline` and `record`.
+    """
+    recording, attention = settings.recording, settings.attention
+    entry = settings.benchmark(benchmark)
+    samples = open_benchmark(entry.layout, root, images=entry.images)
+    items = shard_range(len(samples), recording.items_per_shard, shard)
+    samples = samples[items.start : items.stop]
+    inverted: dict[str, np.ndarray] = {}
+    if recording.latents == "inversion":
+        inverted = _read_latents(settings, latents, samples.ids)
+    model = settings.model
+    pipe = load_pipeline(
+        model.path, revision=model.revision, dtype=model.dtype, device=model.device
+    )
+    timesteps = [_timestep(settings, pipe, fraction) for fraction in recording.timesteps]
+    plan = AttentionPlan(attention.cross_strides, attention.affinity_stride, attention.neighbours)
+    parts: list[dict[str, np.ndarray]] = []
+    starts = range(0, len(samples), recording.batch_size)
+    for start in track(starts, f"recording, {benchmark}, shard {shard}"):
+        batch = samples[start : start + recording.batch_size]
+        images = np.stack([fit(pipe, sample.image()) for sample in batch])
+        if inverted:
+            rows = np.stack([inverted[sample.id] for sample in batch])  # (B, T, C, h, w)
+            z = torch.from_numpy(rows).float()
+        else:
+            seeds = [item_seed(settings.seed, sample.id) for sample in batch]
+            z = noised(pipe, encode(pipe, images), seeds, timesteps)
+        phrases = [_phrase(sample, recording.noun) for sample in batch]
+        parts.append({"image": images} | record(pipe, z, timesteps, phrases, plan).fields())
+    write_shard(
+        out,
+        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        ids=samples.ids,
+        stage="recording",
+        settings_hash=settings_hash(sections(settings, *SECTIONS)),
+    )
+
+
+def _phrase(sample: Sample, noun: str) -> Phrase:
+    if noun == "object":
+        return noun_prompt("object")
+    if sample.noun is None:
+        raise DsegError(
+            f"recording.noun: class, but nothing says what {sample.path} shows; set it to object"
+        )
+    return noun_prompt(sample.noun)
+
+
+def _timestep(settings: Settings, pipe: "StableDiffusionPipeline", fraction: float) -> int:
+    if settings.recording.latents == "inversion":  # they lie on the grid of the inversion
+        return snap(fraction, settings.inversion.steps, train_timesteps(pipe))
+    return timestep_at(pipe, fraction)
+
+
+def _read_latents(
+    settings: Settings, paths: Sequence[Path], ids: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Inverted latents (T, C, h, w) of each id at the timesteps to record."""
+    kept, fractions = settings.inversion.timesteps, settings.recording.timesteps
+    absent = [fraction for fraction in fractions if fraction not in kept]
+    if absent:
+        raise DsegError(
+            f"recording.timesteps: {absent[0]} with inverted latents, expected some of "
+            f"inversion.timesteps {list(kept)}"
+        )
+    if not paths:
+        raise DsegError("recording.latents: inversion, but no shards of it were given (--latents)")
+    inversion = read_shards(paths, stage="inversion", fields=["latents"])
+    rows = {item: row for row, item in enumerate(inversion.ids)}
+    missing = [item for item in ids if item not in rows]
+    if missing:
+        raise DsegError(
+            f"{Path(paths[0]).parent}: no latents of {missing[0]!r}; run the stage inversion for "
+            "this benchmark again"
+        )
+    columns = [kept.index(fraction) for fraction in fractions]
+    return {item: inversion.fields["latents"][rows[item]][columns] for item in ids}

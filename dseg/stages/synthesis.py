@@ -1,0 +1,60 @@
+"""Stage `synthesis`: prompts -> shards of images with their attention."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dseg.attention import AttentionPlan
+from dseg.config import Settings, sections, settings_hash
+from dseg.pipeline import load_pipeline
+from dseg.progress import track
+from dseg.shards import shard_range, write_shard
+from dseg.stages.prompts import read_prompts
+from dseg.synthesis import synthesise
+
+SECTIONS = ("model", "synthesis", "attention")
+
+
+def run(settings: Settings, prompts: Path, shard: int, out: Path) -> None:
+    """Synthesise the images of one shard.
+
+    Args:
+        settings: The sections named in `SECTIONS`.
+        prompts: prompts.parquet.
+        shard: Index of the shard.
+        out: The shard's file. Fields: image, cross_<stride>, affinity_indices, affinity_weights.
+
+    Raises:
+        DsegError: There is no such shard, or as `load_pipeline` and `synthesise`.
+    """
+    table = read_prompts(prompts)
+    synthesis, attention = settings.synthesis, settings.attention
+    items = shard_range(len(table), synthesis.items_per_shard, shard)
+    table = table.iloc[items.start : items.stop]
+    model = settings.model
+    pipe = load_pipeline(
+        model.path, revision=model.revision, dtype=model.dtype, device=model.device
+    )
+    plan = AttentionPlan(attention.cross_strides, attention.affinity_stride, attention.neighbours)
+    parts: list[dict[str, np.ndarray]] = []
+    starts = range(0, len(table), synthesis.batch_size)
+    for start in track(starts, f"synthesis, shard {shard}"):
+        batch = table.iloc[start : start + synthesis.batch_size]
+        result = synthesise(
+            pipe,
+            batch["text"].tolist(),
+            list(zip(batch["token_start"], batch["token_end"], strict=True)),
+            batch["seed"].tolist(),
+            steps=synthesis.steps,
+            guidance=synthesis.guidance,
+            record=attention.timesteps,
+            plan=plan,
+        )
+        parts.append({"image": result.images} | result.attention.fields())
+    write_shard(
+        out,
+        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        ids=table["id"].tolist(),
+        stage="synthesis",
+        settings_hash=settings_hash(sections(settings, *SECTIONS)),
+    )
