@@ -27,6 +27,11 @@ COMMANDS = {
     "inversion": ("stages.inversion", "run", "images -> latents on the DDIM trajectory"),
     "head": ("stages.head", "run", "synthetic pairs -> a trained segmentation head"),
     "prediction": ("stages.prediction", "run", "a head, a benchmark -> predicted masks"),
+    "mask-methods": ("stages.mask_methods", "run", "recorded attention -> IoU of mask methods"),
+    "evaluation": ("stages.evaluation", "run", "predicted masks -> scores"),
+    "tables": ("stages.tables", "run", "scores -> result tables and metrics.json"),
+    "figures": ("stages.figures", "run", "scores and masks -> figures"),
+    "tracking": ("stages.tracking", "run", "results -> MLflow"),
     "index": ("stages.index", "run", "write the indices of folders of shards"),
     "schema": ("workflow", "write_schema", "write the JSON schema of params.yaml"),
     "dvc": ("dvc_stages", "run", "write dvc.yaml from the workflow's graph"),
@@ -78,6 +83,8 @@ def _add_options(parser: argparse.ArgumentParser, function: Callable[..., object
             options |= _type(hints[name])
         if not required:
             options["default"] = parameter.default
+            if options.get("nargs") == "+":
+                options["nargs"] = "*"
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, required=required, **options)
 
 

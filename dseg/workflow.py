@@ -6,11 +6,14 @@ can be tested. A `Plan` is made anew each time Snakemake reads the Snakefile.
 
 import json
 import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from dseg import comparison
 from dseg.config import json_schema, load_settings, sections
 from dseg.errors import DsegError
 from dseg.provenance import declared_sections, sources, write_stamp
@@ -85,6 +88,10 @@ class Plan:
         """Path of an artifact of this run."""
         return f"artifacts/{self.profile}/{path}"
 
+    def folder(self, wildcards: Any = None) -> str:
+        """The folder of all artifacts of this run."""
+        return f"artifacts/{self.profile}"
+
     def result(self, path: str) -> str:
         """Path of a result of this run."""
         return f"results/{self.profile}/{path}"
@@ -103,25 +110,51 @@ class Plan:
 
     def stamp(self, stage: str) -> str:
         """The file with the settings that a stage reads, written if they changed."""
-        path = self.artifact(f"settings/{stage}.json")
-        self._write_stamp(path, self.settings, stage)
-        return path
+        return self._stamp(stage, "", self.settings)
 
-    def variant_stamps(self, stage: str) -> str:
-        """As `stamp`, one file for each variant, which is its own features and head.
+    def stamps(self, stage: str, pattern: str) -> str:
+        """As `stamp`, a file for each job.
+
+        Args:
+            stage: The stage.
+            pattern: What the jobs differ in, of the wildcards {recording}, {variant} and
+                {benchmark}, joined by slashes. The settings of a job have its overrides merged in
+                and no benchmark but its own.
 
         Returns:
-            The pattern of their paths, with the wildcard `variant`.
+            The pattern of the files' paths.
         """
-        for name in self.settings.variants:
-            features, head = self.settings.variant(name)
-            settings = self.settings.model_copy(update={"features": features, "head": head})
-            self._write_stamp(self.artifact(f"settings/{stage}/{name}.json"), settings, stage)
-        return self.artifact(f"settings/{stage}/{{variant}}.json")
+        for values in self._jobs(re.findall(r"{(\w+)}", pattern)):
+            self._stamp(stage, pattern.format(**values), self._settings_of(**values))
+        return self.artifact(f"settings/{stage}/{pattern}.json")
 
-    def _write_stamp(self, path: str, settings: Settings, stage: str) -> None:
+    def _jobs(self, wildcards: Sequence[str]) -> Iterator[dict[str, str]]:
+        settings = self.settings
+        names: dict[str, Collection[str]] = {
+            "recording": settings.recordings.keys(),
+            "variant": settings.variants.keys(),
+            "benchmark": settings.benchmarks.keys(),
+        }
+        for chosen in product(*(names[wildcard] for wildcard in wildcards)):
+            yield dict(zip(wildcards, chosen, strict=True))
+
+    def _settings_of(
+        self, recording: str | None = None, variant: str | None = None, benchmark: str | None = None
+    ) -> Settings:
+        changes: dict[str, Any] = {}
+        if recording is not None:
+            changes["recording"] = self.settings.recorded(recording)
+        if variant is not None:
+            changes["features"], changes["head"] = self.settings.variant(variant)
+        if benchmark is not None:
+            changes["benchmarks"] = {benchmark: self.settings.benchmark(benchmark)}
+        return self.settings.model_copy(update=changes)
+
+    def _stamp(self, stage: str, job: str, settings: Settings) -> str:
+        path = self.artifact(f"settings/{stage}/{job}.json" if job else f"settings/{stage}.json")
         names = declared_sections(f"dseg.stages.{stage}")
         write_stamp(Path(path), sections(settings, *names))
+        return path
 
     def model(self) -> list[str]:
         """The files of the base model if it is a folder; none if it is a revision on the hub."""
@@ -156,52 +189,104 @@ class Plan:
                     "there, or change the setting"
                 )
 
-    # what there is
+    # what there is to do
 
     @property
     def splits(self) -> list[str]:
         """The splits of the embedded world to render."""
         return list(self.settings.world.images)
 
-    @property
-    def variants(self) -> list[str]:
-        """Names of the heads to train."""
-        return list(self.settings.variants)
-
-    def benchmarks(self, *layouts: str) -> list[str]:
-        """Names of the benchmarks of these layouts; of all without any."""
-        every = self.settings.benchmarks.items()
-        return [name for name, benchmark in every if not layouts or benchmark.layout in layouts]
-
     def benchmark_folder(self, wildcards: Any) -> str:
         """The folder of the benchmark that a job's wildcard names."""
         root = self.settings.benchmark(wildcards.benchmark).root
         return self.artifact(root) if root.startswith(WORLD) else root
+
+    def benchmark_folders(self) -> list[str]:
+        """The folders of all benchmarks."""
+        roots = (benchmark.root for benchmark in self.settings.benchmarks.values())
+        return [self.artifact(root) if root.startswith(WORLD) else root for root in roots]
+
+    def tables(self, *suffixes: str) -> list[str]:
+        """The files of all result tables in these forms."""
+        names = comparison.TABLES
+        return [self.result(f"tables/{name}.{suffix}") for name in names for suffix in suffixes]
 
     def synthetic_shards(self, folder: str) -> list[str]:
         """The shards of a folder that holds one item for each prompt."""
         per_shard = self.settings.synthesis.items_per_shard
         return self._shards(folder, self.settings.prompts.count, per_shard)
 
-    def benchmark_shards(
-        self, folder: str, *, like: str, benchmarks: Sequence[str] | None = None
-    ) -> list[str]:
-        """The shards of folders `folder/<benchmark>` that hold one item for each image.
-
-        Args:
-            folder: A folder of artifacts.
-            like: The section whose `items_per_shard` applies: recording or inversion.
-            benchmarks: Their names; all if None.
-        """
-        per_shard = getattr(self.settings, like).items_per_shard
-        names = self.benchmarks() if benchmarks is None else benchmarks
+    def recording_shards(self, folder: str) -> list[str]:
+        """The shards folder/<recording>/<benchmark>/... of all recordings."""
         return [
             path
-            for name in names
+            for recording in self.settings.recordings
+            for benchmark in self._benchmarks_of(recording)
+            for path in self._recording_shards(folder, recording, benchmark)
+        ]
+
+    def mask_method_shards(self) -> list[str]:
+        """The recorded attention that all mask methods start from."""
+        recording = comparison.MASK_RECORDING
+        if recording not in self.settings.recordings:
+            return []
+        benchmarks = comparison.mask_benchmarks(self.settings)
+        return [
+            path
+            for benchmark in benchmarks
+            for path in self._recording_shards("recording", recording, benchmark)
+        ]
+
+    def recording_latents(self, wildcards: Any) -> list[str]:
+        """The inverted latents that a job of the stage recording reads, if any."""
+        if self.settings.recorded(wildcards.recording).latents != "inversion":
+            return []
+        return self._inversion_shards(wildcards.benchmark)
+
+    def inversion_shards(self) -> list[str]:
+        """The shards of inverted latents of all benchmarks that something is computed on."""
+        methods = [*self.settings.recordings, *self.settings.variants]
+        needed = {benchmark for method in methods for benchmark in self._benchmarks_of(method)}
+        return [
+            path
+            for benchmark in self.settings.benchmarks
+            if benchmark in needed
+            for path in self._inversion_shards(benchmark)
+        ]
+
+    def prediction_shards(self) -> list[str]:
+        """The shards predictions/<variant>/<benchmark>/... of all heads."""
+        per_shard = self.settings.inversion.items_per_shard
+        return [
+            path
+            for variant in self.settings.variants
+            for benchmark in self._benchmarks_of(variant)
             for path in self._shards(
-                f"{folder}/{name}", self.settings.benchmark(name).images, per_shard
+                f"predictions/{variant}/{benchmark}",
+                self.settings.benchmark(benchmark).images,
+                per_shard,
             )
         ]
+
+    def _benchmarks_of(self, method: str) -> list[str]:
+        """The benchmarks that some table or figure shows a recording or a variant on."""
+        settings = self.settings
+        shown = comparison.held_out(settings)
+        if method in comparison.main_methods(settings):
+            shown = shown + comparison.box_benchmarks(settings)
+        if method == comparison.MASK_RECORDING:
+            shown = shown + comparison.mask_benchmarks(settings)
+        return [name for name in settings.benchmarks if name in shown]
+
+    def _inversion_shards(self, benchmark: str) -> list[str]:
+        per_shard = self.settings.inversion.items_per_shard
+        images = self.settings.benchmark(benchmark).images
+        return self._shards(f"benchmark_inversion/{benchmark}", images, per_shard)
+
+    def _recording_shards(self, folder: str, recording: str, benchmark: str) -> list[str]:
+        per_shard = self.settings.recorded(recording).items_per_shard
+        images = self.settings.benchmark(benchmark).images
+        return self._shards(f"{folder}/{recording}/{benchmark}", images, per_shard)
 
     def _shards(self, folder: str, items: int, per_shard: int) -> list[str]:
         count = shard_count(items, per_shard)

@@ -1,7 +1,8 @@
-# Attention and image to a mask, by a minimum cut.
+# Attention and image to a mask, by a minimum cut: of synthetic images, to train heads on, and of
+# the benchmarks' images, as a method of its own.
 rule attentioncut:
     input:
-        attention=plan.artifact("synthesis/{shard}-of-{total}.safetensors"),
+        attention=rules.synthesis.output,
         settings=plan.stamp("attentioncut"),
         code=plan.code("attentioncut"),
     output:
@@ -23,6 +24,38 @@ rule masks_index:
         plan.indices(plan.synthetic_shards("masks")),
     log:
         plan.log("attentioncut/index"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+
+
+rule recording_masks:
+    input:
+        attention=rules.recording.output,
+        settings=plan.stamp("attentioncut"),
+        code=plan.code("attentioncut"),
+    output:
+        plan.artifact(
+            "recording_masks/{recording}/{benchmark}/{shard}-of-{total}.safetensors"
+        ),
+    log:
+        plan.log("attentioncut/{recording}/{benchmark}/{shard}-of-{total}"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg attentioncut --settings {input.settings}"
+        " --attention-shard {input.attention} --out {output} 2>&1 | tee {log}"
+
+
+rule recording_masks_index:
+    input:
+        shards=plan.recording_shards("recording_masks"),
+        code=plan.code("index"),
+    output:
+        plan.indices(plan.recording_shards("recording_masks")),
+    log:
+        plan.log("attentioncut/recording_masks_index"),
     conda:
         "../../environment.yml"
     shell:

@@ -1,0 +1,20 @@
+# Masks of all methods to scores, per image and in all.
+rule evaluation:
+    input:
+        predictions=plan.recording_shards("recording_masks"),
+        truths=plan.benchmark_folders(),
+        settings=plan.stamp("evaluation"),
+        code=plan.code("evaluation"),
+    output:
+        images=plan.artifact("evaluation/images.parquet"),
+        scores=plan.artifact("evaluation/scores.parquet"),
+        curves=plan.artifact("evaluation/curves.parquet"),
+    log:
+        plan.log("evaluation"),
+    conda:
+        "../../environment.yml"
+    params:
+        artifacts=plan.folder,
+    shell:
+        "python -m dseg evaluation --settings {input.settings} --artifacts {params.artifacts}"
+        " --predictions {input.predictions} --out $(dirname {output.scores}) 2>&1 | tee {log}"

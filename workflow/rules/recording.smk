@@ -1,0 +1,34 @@
+# Attention on the images of the benchmarks, and AttentionCut of it: the method without a head.
+rule recording:
+    input:
+        images=plan.benchmark_folder,
+        latents=plan.recording_latents,
+        model=plan.model(),
+        settings=plan.stamps("recording", "{recording}/{benchmark}"),
+        code=plan.code("recording"),
+    output:
+        plan.artifact(
+            "recording/{recording}/{benchmark}/{shard}-of-{total}.safetensors"
+        ),
+    log:
+        plan.log("recording/{recording}/{benchmark}/{shard}-of-{total}"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg recording --settings {input.settings} --root {input.images}"
+        " --benchmark {wildcards.benchmark} --shard {wildcards.shard}"
+        " --latents {input.latents} --out {output} 2>&1 | tee {log}"
+
+
+rule recording_index:
+    input:
+        shards=plan.recording_shards("recording"),
+        code=plan.code("index"),
+    output:
+        plan.indices(plan.recording_shards("recording")),
+    log:
+        plan.log("recording/index"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"

@@ -1,0 +1,24 @@
+# Scores to the result tables, in four forms each, and metrics.json for `dvc metrics`.
+rule tables:
+    input:
+        evaluation=rules.evaluation.output.scores,
+        mask_methods=rules.mask_methods.output,
+        masks=plan.synthetic_shards("masks"),
+        settings=plan.stamp("tables"),
+        code=plan.code("tables"),
+    output:
+        report(
+            plan.tables("html"),
+            caption="../report/tables.rst",
+            category="Tables",
+        ),
+        plan.tables("csv", "md", "tex"),
+        metrics=plan.result("metrics.json"),
+    log:
+        plan.log("tables"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg tables --settings {input.settings}"
+        " --evaluation $(dirname {input.evaluation}) --mask-methods {input.mask_methods}"
+        " --masks {input.masks} --out $(dirname {output.metrics}) 2>&1 | tee {log}"
