@@ -1,0 +1,76 @@
+"""What the stages behind the predictions share: truths, and soft masks found by their path."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dseg.config import Settings
+from dseg.datasets import Sample, Samples, open_benchmark
+from dseg.errors import DsegError
+from dseg.resample import resize
+from dseg.settings import WORLD
+from dseg.shards import read_shard
+
+
+def open_samples(settings: Settings, benchmark: str, artifacts: Path) -> Samples:
+    """The samples of a benchmark of the settings.
+
+    Args:
+        settings: The section benchmarks.
+        benchmark: Its name.
+        artifacts: Folder artifacts/<profile>, for roots that start with world/.
+
+    Raises:
+        DsegError: There is no such benchmark, or as `open_benchmark`.
+    """
+    chosen = settings.benchmark(benchmark)
+    root = artifacts / chosen.root if chosen.root.startswith(WORLD) else Path(chosen.root)
+    return open_benchmark(chosen.layout, root, images=chosen.images)
+
+
+def group_shards(shards: Sequence[Path]) -> dict[tuple[str, str], list[Path]]:
+    """Shards ``.../<method>/<benchmark>/<shard>`` by method and benchmark."""
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(shards):
+        groups.setdefault((path.parent.parent.name, path.parent.name), []).append(path)
+    return groups
+
+
+def read_soft(samples: Samples, shards: Sequence[Path]) -> Iterator[tuple[Sample, np.ndarray]]:
+    """Every sample of a benchmark with its soft mask, one shard in memory at a time.
+
+    Args:
+        samples: The benchmark.
+        shards: Shards with the field soft, which hold its images, each once, and no others.
+
+    Yields:
+        The sample, and (H, W) uint8, or float32 in [0, 1].
+
+    Raises:
+        DsegError: An image is missing or unknown, or as `read_shard`.
+    """
+    unseen = set(samples.ids)
+    for path in shards:
+        shard = read_shard(path, fields=["soft"])
+        for item, soft in zip(shard.ids, shard.fields["soft"], strict=True):
+            if item not in unseen:
+                raise DsegError(
+                    f"{path}: image {item} is not in the benchmark, or there twice: remove the "
+                    f"folder and run {shard.stage} again"
+                )
+            unseen.remove(item)
+            yield samples.make(item), soft if soft.dtype == np.uint8 else soft.astype(np.float32)
+    if unseen:
+        raise DsegError(
+            f"{shards[0].parent}: no mask of image {min(unseen)}, {len(unseen)} are missing in "
+            "all: run the stage that makes them again"
+        )
+
+
+def match_size(soft: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A soft mask at the size of its truth: as it is, or resized to float32 in [0, 1]."""
+    if soft.shape == shape:
+        return soft
+    values = soft / np.float32(255) if soft.dtype == np.uint8 else soft
+    return np.clip(resize(values, shape), 0, 1)

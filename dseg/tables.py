@@ -1,0 +1,310 @@
+"""The result tables, from scores per image: every printed number comes from here.
+
+Scores are in percent. Intervals are over images (`dseg.statistics`): they say how far a number
+would move with other images of the same kind, not with another training run.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dseg import comparison
+from dseg.errors import DsegError
+from dseg.scores import Scores
+from dseg.settings import Settings
+from dseg.statistics import Comparison, Interval, compare, holm, mean_interval, share_interval
+from dseg.table import NOT_RUN, Table
+
+INTERVAL = "In brackets: 95 % bootstrap interval (BCa) over images."
+ORACLE = "Noun told: AttentionCut's prompt names the image's class, which no other method is told."
+HEADINGS = {"acc": "Acc", "iou": "IoU [95 %]", "max_f": "maxF"}
+
+
+def build_tables(settings: Settings, scores: Scores) -> list[Table]:
+    """All tables, in the order of `comparison.TABLES`.
+
+    Args:
+        settings: Sections seed, prompts.count, benchmarks, recording, recordings, features, head,
+            variants, attentioncut, mask_methods, evaluation.
+        scores: The scores; where some are absent, the row or the table says so.
+
+    Raises:
+        DsegError: Scores contradict each other.
+    """
+    return [
+        saliency_table(settings, scores),
+        localisation_table(settings, scores),
+        mask_table(settings, scores),
+        feature_table(settings, scores),
+        pair_table(settings, scores),
+    ]
+
+
+def saliency_table(settings: Settings, scores: Scores) -> Table:
+    """The main table: segmentation of the salient object."""
+    labels = comparison.methods(settings)
+    rows = [(labels[name], name) for name in comparison.main_methods(settings)]
+    return _segmentation(
+        settings,
+        scores,
+        rows,
+        name="saliency",
+        title="Saliency segmentation",
+        metrics=("acc", "iou", "max_f"),
+        note=ORACLE,
+    )
+
+
+def feature_table(settings: Settings, scores: Scores) -> Table:
+    """One head on features of latents that were made in different ways."""
+    labels = comparison.methods(settings)
+    rows = [(labels[name], name) for name in comparison.feature_variants(settings)]
+    return _segmentation(
+        settings,
+        scores,
+        rows,
+        name="features",
+        title="Features of inverted, noised and clean latents, with the same head",
+        metrics=("iou", "max_f"),
+        reference=comparison.default_variant(settings),
+        against="first row",
+    )
+
+
+def pair_table(settings: Settings, scores: Scores) -> Table:
+    """One head trained on fewer synthetic pairs."""
+    names = comparison.pair_variants(settings)
+    rows = [(str(scores.pairs(settings.variant(name)[1])), name) for name in names]
+    return _segmentation(
+        settings,
+        scores,
+        rows,
+        name="pairs",
+        title="Number of synthetic training pairs",
+        metrics=("iou", "max_f"),
+        reference=comparison.default_variant(settings),
+        against="last row",
+        first="pairs",
+        note=f"The mask filter kept {scores.kept} of {settings.prompts.count} synthetic pairs; of "
+        f"those a head is given, {100 * settings.head.validation_fraction:g} % choose the epoch.",
+    )
+
+
+def localisation_table(settings: Settings, scores: Scores) -> Table:
+    """CorLoc on the benchmarks with boxes."""
+    labels = comparison.methods(settings)
+    benchmarks = comparison.box_benchmarks(settings)
+    rule, threshold = settings.evaluation.box, settings.evaluation.threshold
+    cells, records = [], []
+    for name in comparison.main_methods(settings):
+        row = []
+        for benchmark in benchmarks:
+            hits = scores.of_images(name, benchmark, "hit")
+            if len(hits) == 0:
+                row.append(NOT_RUN)
+                continue
+            share = share_interval(hits)
+            row.append(_show(share))
+            key = (name, labels[name], benchmark, str(len(hits)), f"box-{rule}")
+            records.append((*key, *_exact(share)))
+        if set(row) - {NOT_RUN}:
+            cells.append((labels[name], *row))
+    encloses = {"largest": "the largest component of", "all": "all of"}[rule]
+    heads = [(_benchmark(scores, name, "hit"), "CorLoc [95 %]") for name in benchmarks]
+    return Table(
+        name="localisation",
+        title="Single-object localisation",
+        note="CorLoc: percent of images whose one box has IoU >= 0.5 with any true box. Box rule "
+        f"{rule}: it encloses {encloses} the mask above {threshold:g}. In brackets: 95 % interval "
+        f"(Wilson) over images. {ORACLE}",
+        headings=(("", "method"), *heads),
+        cells=tuple(cells),
+        columns=(*_KEYS, "corloc", "corloc_low", "corloc_high"),
+        records=tuple(records),
+    )
+
+
+def mask_table(settings: Settings, scores: Scores) -> Table:
+    """Ways to make a mask from the same attention, tested against Otsu's threshold."""
+    labels = comparison.mask_methods(settings)
+    protocol, chosen = settings.evaluation.protocol, comparison.CHOSEN_ON
+    benchmarks = comparison.mask_benchmarks(settings)
+    recording = comparison.methods(settings).get(comparison.MASK_RECORDING, "").partition(", ")[2]
+    cells, records = [], []
+    for benchmark in benchmarks:
+        every = {name: scores.of_masks(name, benchmark) for name in labels}
+        run = {name: values for name, values in every.items() if len(values)}
+        otsu = _against(run, comparison.MASK_REFERENCE, settings.seed)
+        full = _against(run, comparison.FULL_METHOD, settings.seed)
+        adjusted = dict(zip(otsu, holm([each.p_value for each in otsu.values()]), strict=True))
+        for name, values in run.items():
+            interval = mean_interval(values, seed=settings.seed)
+            gain = [otsu[name].difference] if name in otsu else []
+            loss = [full[name].difference] if name in full else []
+            p = [_p(otsu[name].p_value), _p(adjusted[name])] if name in otsu else ["", ""]
+            key = (name, labels[name], benchmark, str(len(values)), protocol)
+            records.append((*key, *_exact(interval), *_exact(*gain), *p, *_exact(*loss)))
+            shown = (_show(interval), _show(*gain, signed=True), p[1], _show(*loss, signed=True))
+            cells.append((labels[name], benchmark, str(len(values)), *shown))
+    note = (
+        "IoU in percent at the method's own threshold, mean over all images, none filtered out; "
+        f"protocol {protocol}. {INTERVAL} p: Wilcoxon's signed-rank test, one-sided (better than "
+        "Otsu), corrected by Holm within a benchmark. All start from the same attention: "
+        f"{recording}."
+    )
+    heads = ["method", "benchmark", "images", "IoU [95 %]"]
+    heads += ["minus Otsu [95 %]", "p", "minus AttentionCut [95 %]"]
+    return Table(
+        name="mask-methods",
+        title="Ways to make a mask from the same attention",
+        note=note + (f" Settings were chosen on {chosen}." if chosen in benchmarks else ""),
+        headings=tuple(("", head) for head in heads),
+        cells=tuple(cells),
+        columns=(
+            *(*_KEYS, "iou", "iou_low", "iou_high"),
+            *("minus_otsu", "minus_otsu_low", "minus_otsu_high", "p", "p_holm"),
+            *("minus_full", "minus_full_low", "minus_full_high"),
+        ),
+        records=tuple(records),
+    )
+
+
+def metrics(settings: Settings, scores: Scores) -> dict[str, float]:
+    """All scores under the chosen protocol by flat name, in percent: for `dvc metrics`."""
+    evaluation, table = settings.evaluation, scores.table
+    boxes = (table["protocol"] == f"box-{evaluation.box}") & (table["metric"] == "corloc")
+    chosen = (table["protocol"] == evaluation.protocol) & table["metric"].isin(HEADINGS)
+    table = table[chosen | boxes]
+    names = table["benchmark"] + "/" + table["method"] + "/" + table["metric"]
+    flat = dict(zip(names, table["value"], strict=True))
+    masks = scores.masks
+    means = masks["iou"].groupby("masks/" + masks["benchmark"] + "/" + masks["method"] + "/iou")
+    flat |= dict(means.mean())
+    percent = {str(name): round(100 * float(value), 2) for name, value in flat.items()}
+    return dict(sorted(percent.items())) | {"masks/kept": scores.kept}
+
+
+_KEYS = ("method", "label", "benchmark", "images", "protocol")
+
+
+def _segmentation(
+    settings: Settings,
+    scores: Scores,
+    rows: Sequence[tuple[str, str]],
+    *,
+    name: str,
+    title: str,
+    metrics: Sequence[str],
+    reference: str | None = None,
+    against: str = "",
+    first: str = "method",
+    note: str = "",
+) -> Table:
+    """A table of segmentation scores on the held-out benchmarks, a group of columns for each.
+
+    Args:
+        settings: As in `build_tables`.
+        scores: The scores.
+        rows: Label and key of every method.
+        name: Of the table.
+        title: Of the table.
+        metrics: What is shown, among `HEADINGS`.
+        reference: A method to give every other one's paired difference in IoU to.
+        against: What the heading of the differences calls it.
+        first: Heading of the first column.
+        note: What to add to the note.
+    """
+    protocol, benchmarks = settings.evaluation.protocol, comparison.held_out(settings)
+    heads = [HEADINGS[metric] for metric in metrics]
+    if reference is not None:
+        heads.append(f"IoU minus {against} [95 %]")
+    cells, records = [], []
+    for label, method in rows:
+        shown: list[str] = []
+        for benchmark in benchmarks:
+            iou = scores.of_images(method, benchmark, "iou")
+            if len(iou) == 0:
+                shown += [NOT_RUN] * len(heads)
+                continue
+            interval = mean_interval(iou, seed=settings.seed)
+            values = {
+                metric: 100 * scores.score(method, benchmark, protocol, metric)
+                for metric in HEADINGS
+            }
+            shown += [
+                _show(interval) if metric == "iou" else f"{values[metric]:.1f}"
+                for metric in metrics
+            ]
+            key = (method, label, benchmark, str(len(iou)), protocol)
+            record = [*key, f"{values['acc']:.2f}", *_exact(interval), f"{values['max_f']:.2f}"]
+            if reference is not None:
+                base = scores.of_images(reference, benchmark, "iou")
+                others = {method: iou, reference: base} if len(base) else {}
+                gain = [
+                    each.difference for each in _against(others, reference, settings.seed).values()
+                ]
+                shown.append(_show(*gain, signed=True))
+                record += _exact(*gain)
+            records.append(tuple(record))
+        if set(shown) - {NOT_RUN}:
+            cells.append((label, *shown))
+    groups = [_benchmark(scores, benchmark, "iou") for benchmark in benchmarks]
+    chosen = comparison.CHOSEN_ON
+    warning = f"Settings were chosen on {chosen}. " if chosen in benchmarks else ""
+    at = f"at {settings.evaluation.threshold:g}"
+    means = f"Acc and IoU {at}" if "acc" in metrics else f"IoU {at}"
+    differences = ("minus_reference", "minus_reference_low", "minus_reference_high")
+    return Table(
+        name=name,
+        title=title,
+        note=f"Percent; {means}, mean over images; protocol {protocol}, which also defines maxF. "
+        f"{INTERVAL} {warning}{note}".rstrip(),
+        headings=(("", first), *((group, head) for group in groups for head in heads)),
+        cells=tuple(cells),
+        columns=(
+            *(*_KEYS, "acc", "iou", "iou_low", "iou_high", "max_f"),
+            *(differences if reference is not None else ()),
+        ),
+        records=tuple(records),
+    )
+
+
+def _against(scores: Mapping[str, np.ndarray], reference: str, seed: int) -> dict[str, Comparison]:
+    """Every method but the reference, compared with it; none if the reference was not run."""
+    if reference not in scores:
+        return {}
+    others = [name for name in scores if name != reference]
+    return {name: compare(scores[name], scores[reference], seed=seed) for name in others}
+
+
+def _benchmark(scores: Scores, benchmark: str, metric: str) -> str:
+    """Name of a benchmark with its number of images, which is that of every cell below it."""
+    table = scores.images[scores.images["benchmark"] == benchmark]
+    counts = set(table.groupby("method")[metric].count())
+    if len(counts) > 1:
+        raise DsegError(
+            f"methods were scored on different numbers of images of {benchmark} "
+            f"({', '.join(map(str, sorted(counts)))}): run the stage evaluation again"
+        )
+    return f"{benchmark}, {counts.pop()} images" if counts else benchmark
+
+
+def _show(interval: Interval | None = None, *, signed: bool = False) -> str:
+    """An interval to read, like ``71.2 [69.8, 72.5]``; empty for none."""
+    if interval is None:
+        return ""
+    sign = "+" if signed else ""
+    numbers = (interval.value, interval.low, interval.high)
+    value, low, high = (f"{100 * number:{sign}.1f}" for number in numbers)
+    return f"{value} [{low}, {high}]"
+
+
+def _exact(interval: Interval | None = None) -> tuple[str, str, str]:
+    if interval is None:
+        return "", "", ""
+    value, low, high = (100 * number for number in (interval.value, interval.low, interval.high))
+    return f"{value:.2f}", f"{low:.2f}", f"{high:.2f}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
