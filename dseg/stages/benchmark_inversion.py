@@ -1,0 +1,55 @@
+"""Stage `benchmark_inversion`: images of a benchmark -> their latents on the DDIM trajectory.
+
+What the stage `inversion` does for synthetic images. The two are apart because only this one reads
+the settings of benchmarks: a further benchmark must not make the inverted synthetic images stale.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from dseg.config import Settings, sections, settings_hash
+from dseg.datasets import open_benchmark
+from dseg.pipeline import fit, load_pipeline
+from dseg.progress import track
+from dseg.shards import shard_range, write_shard
+from dseg.stages.inversion import invert_images
+
+SECTIONS = ("model", "inversion", "benchmarks")
+
+
+def run(settings: Settings, benchmark: str, root: Path, shard: int, out: Path) -> None:
+    """Invert the images of one shard, brought to the model's size.
+
+    Args:
+        settings: The sections named in `SECTIONS`.
+        benchmark: Name of the benchmark.
+        root: Its folder.
+        shard: Index of the shard, of `inversion.items_per_shard` images.
+        out: The shard's file. Field: latents, float16 (T, C, h, w), at `inversion.timesteps`.
+
+    Raises:
+        DsegError: There is no such benchmark or shard, an image is unreadable, or as
+            `load_pipeline` and `invert`.
+    """
+    inversion, model = settings.inversion, settings.model
+    entry = settings.benchmark(benchmark)
+    samples = open_benchmark(entry.layout, root, images=entry.images)
+    items = shard_range(len(samples), inversion.items_per_shard, shard)
+    samples = samples[items.start : items.stop]
+    pipe = load_pipeline(
+        model.path, revision=model.revision, dtype=model.dtype, device=model.device
+    )
+    parts = []
+    starts = range(0, len(samples), inversion.batch_size)
+    for start in track(starts, f"inversion, {benchmark}, shard {shard}"):
+        batch = samples[start : start + inversion.batch_size]
+        images = np.stack([fit(pipe, sample.image()) for sample in batch])
+        parts.append(invert_images(pipe, images, inversion))
+    write_shard(
+        out,
+        {"latents": np.concatenate(parts)},
+        ids=samples.ids,
+        stage="inversion",
+        settings_hash=settings_hash(sections(settings, *SECTIONS)),
+    )

@@ -1,0 +1,78 @@
+"""Stage `inversion`: a shard of synthetic images -> their latents on the DDIM trajectory."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dseg.config import Settings, sections, settings_hash
+from dseg.inversion import grid, invert, snap
+from dseg.pipeline import alphas_cumprod, embed, encode, load_pipeline, predict, train_timesteps
+from dseg.progress import track
+from dseg.settings import InversionSettings
+from dseg.shards import read_shard, write_shard
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+SECTIONS = ("model", "inversion")
+
+
+def run(settings: Settings, synthesis: Path, out: Path) -> None:
+    """Invert the images of one shard.
+
+    Args:
+        settings: The sections named in `SECTIONS`.
+        synthesis: A shard of the stage synthesis.
+        out: The shard's file, with the same items. Field: latents, float16 (T, C, h, w), at
+            `inversion.timesteps`.
+
+    Raises:
+        DsegError: The shard is missing or not of that stage, or as `load_pipeline` and `invert`.
+    """
+    shard = read_shard(synthesis, stage="synthesis", fields=["image"])
+    model = settings.model
+    pipe = load_pipeline(
+        model.path, revision=model.revision, dtype=model.dtype, device=model.device
+    )
+    images, size = shard.fields["image"], settings.inversion.batch_size
+    starts = range(0, len(images), size)
+    parts = [
+        invert_images(pipe, images[start : start + size], settings.inversion)
+        for start in track(starts, f"inversion, {Path(synthesis).name}")
+    ]
+    write_shard(
+        out,
+        {"latents": np.concatenate(parts)},
+        ids=shard.ids,
+        stage="inversion",
+        settings_hash=settings_hash(sections(settings, *SECTIONS)),
+    )
+
+
+def invert_images(
+    pipe: "StableDiffusionPipeline", images: np.ndarray, inversion: InversionSettings
+) -> np.ndarray:
+    """Latents of one batch of images, uint8 (B, H, W, 3), at `inversion.timesteps`.
+
+    Returns:
+        float16 (B, T, C, h, w).
+    """
+    count = train_timesteps(pipe)
+    context = embed(pipe, [inversion.prompt])  # (1, L, D)
+
+    def denoise(sample: Tensor, timestep: int) -> Tensor:
+        return predict(pipe, sample, timestep, context.expand(len(sample), -1, -1))
+
+    states = invert(
+        denoise,
+        encode(pipe, images),
+        alphas_cumprod(pipe),
+        grid(inversion.steps, count),
+        chosen=[snap(fraction, inversion.steps, count) for fraction in inversion.timesteps],
+        prediction_type=pipe.scheduler.config.prediction_type,
+        fixed_point=inversion.fixed_point,
+    )  # (T, B, C, h, w)
+    return states.transpose(0, 1).to("cpu", torch.float16).numpy()
