@@ -186,20 +186,19 @@ class _Curve:
             )
 
 
-def export(settings: Settings, training: Path, out: Path, weights: Path | None = None) -> None:
+def export(settings: Settings, training: Path, out: Path) -> None:
     """Write the pipeline folder from trained parts; the model card in it stays.
 
     Args:
         settings: The sections named in `SECTIONS`.
-        training: Folder of `run_autoencoder` and `run_unet`.
+        training: Folder of `run_autoencoder` and `run_unet`; the newest average is taken.
         out: The pipeline folder; replaced as a whole.
-        weights: Averaged weights to take instead of the newest ones.
 
     Raises:
         DsegError: Nothing was trained yet.
     """
     averages = sorted(training.glob("average-*.safetensors"))
-    if weights is None and not averages:
+    if not averages:
         raise DsegError(f"{training}: no average-*.safetensors; train the U-Net first")
     channels = settings.base.autoencoder.channels
     tokenizer = build_tokenizer(VOCABULARY)
@@ -207,7 +206,7 @@ def export(settings: Settings, training: Path, out: Path, weights: Path | None =
     trained = training / "autoencoder.safetensors"
     autoencoder.load_state_dict(load_file(trained))
     model = base.Denoiser(build_text_encoder(tokenizer), build_unet(channels))
-    model.load_state_dict(load_file(weights or averages[-1]))
+    model.load_state_dict(load_file(averages[-1]))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         staged = Path(folder) / "pipeline"
