@@ -24,7 +24,8 @@ COMMANDS = {
     "synthesis": ("stages.synthesis", "run", "prompts -> images with their attention"),
     "attentioncut": ("stages.attentioncut", "run", "images with their attention -> masks"),
     "recording": ("stages.recording", "run", "images of a benchmark -> their attention"),
-    "inversion": ("stages.inversion", "run", "images -> latents on the DDIM trajectory"),
+    "inversion": ("stages.inversion", "run", "synthetic images -> latents on their trajectory"),
+    "benchmark-inversion": ("stages.benchmark_inversion", "run", "the same for a benchmark"),
     "head": ("stages.head", "run", "synthetic pairs -> a trained segmentation head"),
     "prediction": ("stages.prediction", "run", "a head, a benchmark -> predicted masks"),
     "mask-methods": ("stages.mask_methods", "run", "recorded attention -> IoU of mask methods"),
@@ -33,7 +34,7 @@ COMMANDS = {
     "figures": ("stages.figures", "run", "scores and masks -> figures"),
     "tracking": ("stages.tracking", "run", "results -> MLflow"),
     "index": ("stages.index", "run", "write the indices of folders of shards"),
-    "schema": ("workflow", "write_schema", "write the JSON schema of params.yaml"),
+    "schema": ("plan", "write_schema", "write the JSON schema of params.yaml"),
     "dvc": ("dvc_stages", "run", "write dvc.yaml from the workflow's graph"),
     "reproduce": ("reproduce", "run", "bring all results of a profile up to date"),
 }

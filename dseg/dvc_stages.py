@@ -17,9 +17,9 @@ import yaml
 
 from dseg.config import REPLACED
 from dseg.errors import DsegError
+from dseg.plan import DEFAULT_PROFILE, MODEL_INDEX, PARAMS, PROFILES, profile_params
 from dseg.provenance import declared_sections
 from dseg.shards import write_atomically
-from dseg.workflow import DEFAULT_PROFILE, MODEL_INDEX, PARAMS, PROFILES, profile_params
 
 HEADER = (
     "# Derived from the workflow by `python -m dseg dvc --profile {profile}`; not to be edited.\n"
@@ -104,9 +104,9 @@ def stages_of(
     """
     groups: dict[str, list[str]] = {}
     for name, rule in sorted(rules.items()):
-        folders = {_folder(path) for path in rule.outputs or rule.inputs}
-        if name in NOT_STAGES:
+        if NOT_STAGES.fullmatch(name):
             continue
+        folders = {_folder(path) for path in rule.outputs or rule.inputs}
         if len(folders) > 1:
             raise DsegError(f"rule {name}: expected files in one folder, got {sorted(folders)}")
         groups.setdefault(folders.pop(), []).append(name)

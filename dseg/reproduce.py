@@ -21,7 +21,7 @@ import yaml
 
 from dseg.dvc_stages import dvc_file
 from dseg.errors import DsegError
-from dseg.workflow import DEFAULT_PROFILE, Plan
+from dseg.plan import DEFAULT_PROFILE, Plan
 
 TARGETS = ("all", "tracking")
 QUIET = ("--quiet", "host", "rules")

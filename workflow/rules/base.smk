@@ -8,12 +8,12 @@ rule base_autoencoder:
         plan.artifact("base/encoder.safetensors"),
         plan.artifact("base/autoencoder.safetensors"),
         plan.artifact("base/autoencoder.csv"),
-    params:
-        out=plan.artifact("base"),
     log:
         plan.log("base/autoencoder"),
     conda:
         "../../environment.yml"
+    params:
+        out=plan.artifact("base"),
     shell:
         "python -m dseg base-autoencoder --settings {input.settings} --out {params.out}"
         " 2>&1 | tee {log}"
@@ -27,13 +27,13 @@ rule base_unet:
         code=plan.code("base"),
     output:
         touch(plan.artifact("base/unet.done")),
-    params:
-        out=plan.artifact("base"),
-    threads: plan.settings.base.unet.processes
     log:
         plan.log("base/unet"),
     conda:
         "../../environment.yml"
+    threads: plan.settings.base.unet.processes
+    params:
+        out=plan.artifact("base"),
     shell:
         "python -m dseg base-unet --settings {input.settings} --out {params.out} 2>&1 | tee {log}"
 
@@ -47,13 +47,13 @@ rule base_card:
         code=plan.code("base_card"),
     output:
         touch(plan.artifact("base/card.done")),
-    params:
-        out=plan.artifact("base"),
-        model="models/dseg-tiny",
     log:
         plan.log("base/card"),
     conda:
         "../../environment.yml"
+    params:
+        out=plan.artifact("base"),
+        model="models/dseg-tiny",
     shell:
         "(python -m dseg base-export --settings {input.training} --training {params.out}"
         " --out {params.model} &&"

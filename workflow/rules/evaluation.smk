@@ -1,7 +1,7 @@
 # Masks of all methods to scores, per image and in all.
 rule evaluation:
     input:
-        predictions=plan.recording_shards("recording_masks"),
+        predictions=plan.evaluated_shards(),
         truths=plan.benchmark_folders(),
         settings=plan.stamp("evaluation"),
         code=plan.code("evaluation"),

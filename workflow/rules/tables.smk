@@ -18,7 +18,9 @@ rule tables:
         plan.log("tables"),
     conda:
         "../../environment.yml"
+    params:
+        out=plan.results,
     shell:
         "python -m dseg tables --settings {input.settings}"
         " --evaluation $(dirname {input.evaluation}) --mask-methods {input.mask_methods}"
-        " --masks {input.masks} --out $(dirname {output.metrics}) 2>&1 | tee {log}"
+        " --masks {input.masks} --out {params.out} 2>&1 | tee {log}"

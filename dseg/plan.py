@@ -96,6 +96,10 @@ class Plan:
         """Path of a result of this run."""
         return f"results/{self.profile}/{path}"
 
+    def results(self, wildcards: Any = None) -> str:
+        """The folder of all results of this run."""
+        return f"results/{self.profile}"
+
     def log(self, path: str) -> str:
         """Path of the log of a job."""
         return self.artifact(f"logs/{path}.log")
@@ -211,6 +215,11 @@ class Plan:
         names = comparison.TABLES
         return [self.result(f"tables/{name}.{suffix}") for name in names for suffix in suffixes]
 
+    def figures(self, suffix: str) -> list[str]:
+        """The files of all figures in this form."""
+        names = comparison.figures(self.settings)
+        return [self.result(f"figures/{name}.{suffix}") for name in names]
+
     def synthetic_shards(self, folder: str) -> list[str]:
         """The shards of a folder that holds one item for each prompt."""
         per_shard = self.settings.synthesis.items_per_shard
@@ -243,10 +252,41 @@ class Plan:
             return []
         return self._inversion_shards(wildcards.benchmark)
 
+    def evaluated_shards(self) -> list[str]:
+        """The soft masks of all methods on all benchmarks."""
+        return self.recording_shards("recording_masks") + self.prediction_shards()
+
+    def head_latents(self, wildcards: Any) -> list[str]:
+        """The inverted latents that the head of a job's wildcard is trained on, if any."""
+        return self.synthetic_shards("inversion") if self._reads_features(wildcards) else []
+
+    def prediction_latents(self, wildcards: Any) -> list[str]:
+        """The inverted latents that a job of the stage prediction reads, if any."""
+        return (
+            self._inversion_shards(wildcards.benchmark) if self._reads_features(wildcards) else []
+        )
+
+    def head_model(self, wildcards: Any) -> list[str]:
+        """The files of the base model if the head of a job's wildcard reads features of it."""
+        return self.model() if self._reads_features(wildcards) else []
+
+    def _reads_features(self, wildcards: Any) -> bool:
+        _, head = self.settings.variant(wildcards.variant)
+        return head.input == "features"
+
     def inversion_shards(self) -> list[str]:
         """The shards of inverted latents of all benchmarks that something is computed on."""
-        methods = [*self.settings.recordings, *self.settings.variants]
-        needed = {benchmark for method in methods for benchmark in self._benchmarks_of(method)}
+        recordings = [
+            name
+            for name in self.settings.recordings
+            if self.settings.recorded(name).latents == "inversion"
+        ]
+        variants = [
+            name
+            for name in self.settings.variants
+            if self.settings.variant(name)[1].input == "features"
+        ]
+        needed = {name for method in recordings + variants for name in self._benchmarks_of(method)}
         return [
             path
             for benchmark in self.settings.benchmarks

@@ -1,0 +1,26 @@
+# A segmentation head for each variant, trained on synthetic images and their masks alone.
+rule head:
+    input:
+        synthesis=plan.synthetic_shards("synthesis"),
+        masks=plan.synthetic_shards("masks"),
+        latents=plan.head_latents,
+        model=plan.head_model,
+        settings=plan.stamps("head", "{variant}"),
+        code=plan.code("head"),
+    output:
+        head=plan.artifact("head/{variant}/head.safetensors"),
+        curve=plan.artifact("head/{variant}/curve.csv"),
+    log:
+        plan.log("head/{variant}"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg head --settings {input.settings} --synthesis {input.synthesis}"
+        " --masks {input.masks} --latents {input.latents} --out $(dirname {output.head})"
+        " 2>&1 | tee {log}"
+
+
+rule heads:
+    input:
+        expand(rules.head.output, variant=plan.settings.variants),
+    localrule: True

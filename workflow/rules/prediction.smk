@@ -1,0 +1,35 @@
+# A trained head and the images of a benchmark to predicted masks.
+rule prediction:
+    input:
+        head=rules.head.output.head,
+        images=plan.benchmark_folder,
+        latents=plan.prediction_latents,
+        model=plan.head_model,
+        settings=plan.stamps("prediction", "{benchmark}"),
+        code=plan.code("prediction"),
+    output:
+        plan.artifact(
+            "predictions/{variant}/{benchmark}/{shard}-of-{total}.safetensors"
+        ),
+    log:
+        plan.log("prediction/{variant}/{benchmark}/{shard}-of-{total}"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg prediction --settings {input.settings} --root {input.images}"
+        " --benchmark {wildcards.benchmark} --shard {wildcards.shard} --head {input.head}"
+        " --latents {input.latents} --out {output} 2>&1 | tee {log}"
+
+
+rule predictions_index:
+    input:
+        shards=plan.prediction_shards(),
+        code=plan.code("index"),
+    output:
+        plan.indices(plan.prediction_shards()),
+    log:
+        plan.log("prediction/index"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
