@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from PIL import Image
 
 from dseg.errors import DsegError
 from dseg.stages import base as stage
+from dseg.stages import base_card, world
 from dseg.world import autoencoder as coder
 from dseg.world import base
 from dseg.world.captions import VOCABULARY
@@ -165,3 +167,20 @@ def test_plain_diffusers_loads_the_exported_folder(trained, tmp_path):
     image = pipe("a photo of a moon on sand", num_inference_steps=2).images[0]
     assert image.size == (64, 64)
     assert pipe.scheduler.config.prediction_type == build_scheduler().config.prediction_type
+
+
+def test_the_card_is_filled_in_with_what_was_measured(trained, tmp_path):
+    model, val = tmp_path / "model", tmp_path / "val"
+    stage.export(settings(16), trained, model)
+    chosen = settings(16)
+    chosen.world.images, chosen.world.shift_strength = {"val": 4}, 0.5
+    chosen.synthesis = SimpleNamespace(steps=1, guidance=1.0)
+    world.run(chosen, "val", val)
+    (trained / "loss.csv").write_text("step,samples,seconds,loss,learning_rate\n4,16,9.0,0.5,0\n")
+    base_card.run(chosen, trained, val, model)
+    card = (model / "README.md").read_text()
+    assert "16 samples seen" in card and "9 s; loss at the end 0.500" in card
+    assert "{" not in card and "}" not in card
+    for picture in ("samples.png", "loss.png"):
+        with Image.open(model / picture) as image:
+            image.verify()
