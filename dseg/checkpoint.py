@@ -1,0 +1,84 @@
+"""A trained head on disk: weights and what they are good for, in one safetensors file."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dseg.errors import DsegError
+from dseg.head import Architecture, Network, build
+from dseg.shards import write_atomically
+
+SCHEMA_VERSION = 1
+# One metadata key, so that equal heads are equal bytes (see dseg.shards).
+_HEADER_KEY = "dseg"
+
+
+def write_head(
+    path: str | os.PathLike[str],
+    state: Mapping[str, Tensor],
+    architecture: Architecture,
+    about: Mapping[str, Any],
+) -> None:
+    """Write a head atomically; the same content gives the same bytes.
+
+    Args:
+        path: Where; its folder is made if need be.
+        state: The network's state, on the CPU.
+        architecture: How to build the network.
+        about: What else a reader should know; anything JSON holds.
+    """
+    header = {
+        "schema": SCHEMA_VERSION,
+        "stage": "head",
+        "architecture": asdict(architecture),
+        "about": dict(about),
+    }
+    metadata = {_HEADER_KEY: json.dumps(header, sort_keys=True, separators=(",", ":"))}
+    tensors = {name: value.contiguous() for name, value in state.items()}
+    write_atomically(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def read_head(path: str | os.PathLike[str]) -> tuple[Network, Architecture, dict[str, Any]]:
+    """The network that `write_head` wrote, on the CPU, with its architecture and what was said.
+
+    Raises:
+        DsegError: The file is missing, damaged, or not a head of this version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DsegError(f"{path}: no such file; run the stage head")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER_KEY, "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise DsegError(
+            f"{path}: not a whole safetensors file ({error}); remove it and run the stage head"
+        ) from error
+    if header.get("stage") != "head" or header.get("schema") != SCHEMA_VERSION:
+        raise DsegError(
+            f"{path}: not a head of schema {SCHEMA_VERSION}; remove it and run the stage head"
+        )
+    values = header["architecture"]
+    architecture = Architecture(
+        input=values["input"],
+        channels=tuple(values["channels"]),
+        pixels=values["pixels"],
+        width=values["width"],
+        size=(values["size"][0], values["size"][1]),
+    )
+    network = build(architecture)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise DsegError(
+            f"{path}: its weights do not fit this version's networks; run the stage head again"
+        ) from error
+    return network, architecture, header["about"]

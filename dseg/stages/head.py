@@ -1,0 +1,161 @@
+"""Stage `head`: synthetic images, their masks and latents -> a trained segmentation head."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dseg.checkpoint import write_head
+from dseg.config import Settings, sections, settings_hash
+from dseg.errors import DsegError
+from dseg.head import Architecture, Epoch, build, parameter_count, train
+from dseg.pipeline import load_pipeline, model_identity
+from dseg.progress import track
+from dseg.shards import read_shards, write_atomically
+from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+
+SECTIONS = ("seed", "model", "inversion", "features", "head")
+LEAST_PAIRS = 4  # fewer cannot be split into something to learn from and something to judge by
+
+
+def run(
+    settings: Settings,
+    synthesis: Sequence[Path],
+    masks: Sequence[Path],
+    out: Path,
+    latents: Sequence[Path] = (),
+) -> None:
+    """Train one head on the pairs whose mask was kept.
+
+    Args:
+        settings: The sections named in `SECTIONS`, with the overrides of one variant merged in.
+        synthesis: All shards of the stage synthesis.
+        masks: The shards of their masks, in the same order.
+        out: Folder for head.safetensors and curve.csv (epoch, loss, validation_loss,
+            validation_iou).
+        latents: All shards of the stage inversion; not read where `head.input` is rgb.
+
+    Raises:
+        DsegError: Shards are missing or not of the same items, too few masks were kept, or as
+            `load_pipeline`, `features_of` and `train`.
+    """
+    head, out = settings.head, Path(out)
+    ids, images, targets = read_pairs(synthesis, masks, head.pairs)
+    planes = as_planes(images)
+    inputs: tuple[Tensor, ...] = (planes,)
+    channels: tuple[int, ...] = ()
+    device = network_device(settings.model.device)
+    if head.input == "features":
+        maps = _features(settings, latents, ids)
+        channels = tuple(values.shape[1] for values in maps)
+        inputs = (*maps, planes) if head.pixels else maps
+    architecture = Architecture(
+        input=head.input,
+        channels=channels,
+        pixels=head.pixels or head.input == "rgb",
+        width=head.width,
+        size=(targets.shape[1], targets.shape[2]),
+    )
+    network = build(architecture, settings.seed).to(device)
+    state, curve = train(
+        network,
+        inputs,
+        torch.from_numpy(targets),
+        epochs=head.epochs,
+        batch_size=head.batch_size,
+        learning_rate=head.learning_rate,
+        validation_fraction=head.validation_fraction,
+        seed=settings.seed,
+        progress=lambda epochs: track(epochs, f"head, {out.name}"),
+    )
+    model = settings.model
+    about = {
+        "settings_hash": settings_hash(sections(settings, *SECTIONS)),
+        "pairs": len(ids),
+        "parameters": parameter_count(network),
+        "head": head.model_dump(mode="json"),
+    }
+    if head.input == "features":
+        about |= {
+            "features": settings.features.model_dump(mode="json"),
+            "inversion": settings.inversion.model_dump(mode="json"),
+            "model": {
+                "path": model.path,
+                "revision": model.revision,
+                "identity": model_identity(model.path, revision=model.revision),
+            },
+        }
+    write_curve(out / "curve.csv", curve)
+    write_head(out / "head.safetensors", state, architecture, about)
+    print(
+        f"head, {out.name}: {len(ids)} pairs, {parameter_count(network)} parameters, IoU "
+        f"{max(row.validation_iou for row in curve):.3f} on held-out synthetic pairs",
+        file=sys.stderr,
+    )
+
+
+def read_pairs(
+    synthesis: Sequence[Path], masks: Sequence[Path], pairs: int | None
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Ids, images uint8 (n, H, W, 3) and masks bool (n, H, W) of the pairs to train on.
+
+    These are the kept ones, of which the first ``pairs`` in the order of the prompts. There the
+    classes take turns; in the order of ids, the first would all be of one class.
+
+    Raises:
+        DsegError: The shards are not of the same items, or too few masks were kept.
+    """
+    pictures = read_shards(synthesis, stage="synthesis", fields=["image"])
+    cut = read_shards(masks, stage="attentioncut", fields=["mask", "kept"])
+    if cut.ids != pictures.ids:
+        raise DsegError(
+            f"{Path(masks[0]).parent}: masks of other items than those of "
+            f"{Path(synthesis[0]).parent}: run the stage attentioncut again"
+        )
+    kept = np.flatnonzero(cut.fields["kept"])
+    least = LEAST_PAIRS if pairs is None else max(pairs, LEAST_PAIRS)
+    if len(kept) < least:
+        raise DsegError(
+            f"{Path(masks[0]).parent}: {len(kept)} of {len(cut.ids)} masks were kept, expected at "
+            f"least {least}; synthesise more (prompts.count), relax the filter (attentioncut.area, "
+            "border, focus) or lower head.pairs"
+        )
+    chosen = kept[:pairs]
+    ids = tuple(pictures.ids[row] for row in chosen)
+    return ids, pictures.fields["image"][chosen], cut.fields["mask"][chosen]
+
+
+def _features(
+    settings: Settings, latents: Sequence[Path], ids: Sequence[str]
+) -> tuple[Tensor, ...]:
+    rows = read_latents(latents, ids)
+    model = settings.model
+    pipe = load_pipeline(
+        model.path, revision=model.revision, dtype=model.dtype, device=model.device
+    )
+    return features_of(
+        pipe,
+        rows,
+        ids,
+        features=settings.features,
+        inversion=settings.inversion,
+        seed=settings.seed,
+        label="features",
+    )
+
+
+def write_curve(path: Path, curve: Sequence[Epoch]) -> None:
+    """Write the training curve as CSV, atomically."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(field.name for field in fields(Epoch))
+            writer.writerows(astuple(row) for row in curve)
+
+    write_atomically(path, write)

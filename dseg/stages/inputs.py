@@ -1,0 +1,116 @@
+"""What the stages head and prediction share: cached latents and images -> inputs of a network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dseg.errors import DsegError
+from dseg.features import decoder_features
+from dseg.inversion import noise_to, snap
+from dseg.pipeline import alphas_cumprod, embed, train_timesteps
+from dseg.progress import track
+from dseg.prompts import item_seed
+from dseg.settings import FeaturesSettings, InversionSettings
+from dseg.shards import read_shards
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+
+def read_latents(paths: Sequence[Path], ids: Sequence[str]) -> np.ndarray:
+    """Latents float16 (n, T, C, h, w) of these items, in their order, from shards of inversion.
+
+    Raises:
+        DsegError: No shards are given, or none has one of the items.
+    """
+    if not paths:
+        raise DsegError("features need latents, but no shards of the stage inversion were given")
+    shard = read_shards(paths, stage="inversion", fields=["latents"])
+    rows = {item: row for row, item in enumerate(shard.ids)}
+    missing = [item for item in ids if item not in rows]
+    if missing:
+        raise DsegError(
+            f"{Path(paths[0]).parent}: no latents of {missing[0]!r}, {len(missing)} are missing "
+            "in all; run the stage inversion again"
+        )
+    return shard.fields["latents"][[rows[item] for item in ids]]
+
+
+def features_of(
+    pipe: "StableDiffusionPipeline",
+    latents: np.ndarray,
+    ids: Sequence[str],
+    *,
+    features: FeaturesSettings,
+    inversion: InversionSettings,
+    seed: int,
+    label: str,
+) -> tuple[Tensor, ...]:
+    """Decoder features of all items: one U-Net pass for each timestep of `features.timesteps`.
+
+    Timesteps lie on the grid of the inversion whatever the source of the latents, so that the
+    sources differ in nothing else.
+
+    Args:
+        pipe: The base model.
+        latents: (n, T, C, h, w), at `inversion.timesteps`.
+        ids: Ids of the n items.
+        features: Source, timesteps, strides and prompt.
+        inversion: Grid, kept timesteps and batch size.
+        seed: Of the run; an item's noise follows from it and the id.
+        label: What the progress is of.
+
+    Returns:
+        For each stride, in order: float16 (n, timesteps * channels, h / stride, w / stride), on
+        the CPU. All of it is held in memory: bound the number of items for large models.
+
+    Raises:
+        DsegError: The latents wanted were not kept, or the decoder lacks a stride.
+    """
+    kept = inversion.timesteps
+    if latents.shape[1] != len(kept):
+        raise DsegError(
+            f"latents at {latents.shape[1]} timesteps, but inversion.timesteps are {list(kept)}: "
+            "run the stage inversion again"
+        )
+    wanted = features.timesteps if features.source == "inversion" else (0.0,)
+    absent = [fraction for fraction in wanted if fraction not in kept]
+    if absent:
+        raise DsegError(
+            f"inversion.timesteps: {list(kept)}, expected {absent[0]} among them, which features "
+            f"of source {features.source} are made from"
+        )
+    count = train_timesteps(pipe)
+    timesteps = [snap(fraction, inversion.steps, count) for fraction in features.timesteps]
+    columns = [kept.index(fraction) for fraction in wanted]
+    alphas = alphas_cumprod(pipe)
+    context = embed(pipe, [features.prompt])
+    parts: list[tuple[Tensor, ...]] = []
+    for start in track(range(0, len(ids), inversion.batch_size), label):
+        items = slice(start, start + inversion.batch_size)
+        states = torch.from_numpy(latents[items, columns]).float().transpose(0, 1)
+        if features.source == "clean":
+            states = states.expand(len(timesteps), *states.shape[1:])
+        elif features.source == "noise":
+            # Not the seed of synthesis: its noise is what an inverted image should lead back to.
+            seeds = [item_seed(seed, f"{item}:features") for item in ids[items]]
+            states = torch.stack([noise_to(states[0], float(alphas[t]), seeds) for t in timesteps])
+        maps = decoder_features(pipe.unet, states, timesteps, features.strides, context)
+        parts.append(tuple(values.to("cpu", torch.float16) for values in maps))
+    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
+
+
+def as_planes(images: np.ndarray) -> Tensor:
+    """Images uint8 (n, H, W, 3) as a network reads them: uint8 (n, 3, H, W)."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def network_device(name: str) -> torch.device:
+    """The device of the setting `model.device`, for networks that need no pipeline."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

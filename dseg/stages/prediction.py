@@ -1,0 +1,136 @@
+"""Stage `prediction`: a trained head and the images of a benchmark -> predicted soft masks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dseg.boxes import mask_to_box
+from dseg.checkpoint import read_head
+from dseg.config import Settings, sections, settings_hash
+from dseg.datasets import Samples, open_benchmark
+from dseg.errors import DsegError
+from dseg.head import predict
+from dseg.pipeline import load_pipeline, model_identity
+from dseg.settings import FeaturesSettings
+from dseg.shards import shard_range, write_shard
+from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.truths import match_size
+
+SECTIONS = (
+    "seed",
+    "model",
+    "inversion",
+    "benchmarks",
+    "evaluation.box",
+    "evaluation.threshold",
+)
+
+
+def run(
+    settings: Settings,
+    benchmark: str,
+    root: Path,
+    shard: int,
+    head: Path,
+    out: Path,
+    latents: Sequence[Path] = (),
+) -> None:
+    """Predict the masks of one shard of images.
+
+    Which features the head reads, it says itself. Images are brought to the size it was trained
+    at, and soft masks are stored at that size, since a shard's rows have one shape: resized to
+    ``size`` they are masks of the original images.
+
+    Args:
+        settings: The sections named in `SECTIONS`.
+        benchmark: Name of the benchmark.
+        root: Its folder.
+        shard: Index of the shard, of `inversion.items_per_shard` images.
+        head: head.safetensors.
+        out: The shard's file. Fields: soft, uint8 (H, W), 255 being 1; size, int32 (2,), height
+            and width of the original image; box, int32 (4,), x0, y0, x1, y1 in its pixels,
+            exclusive ends, under `evaluation.box` and `evaluation.threshold`.
+        latents: Shards of the benchmark's inversion; not read by a head on images alone.
+
+    Raises:
+        DsegError: There is no such benchmark or shard; a file is missing or unreadable; the head
+            was trained on features of another model or inversion; or as `features_of`.
+    """
+    entry = settings.benchmark(benchmark)
+    samples = open_benchmark(entry.layout, root, images=entry.images)
+    items = shard_range(len(samples), settings.inversion.items_per_shard, shard)
+    samples = samples[items.start : items.stop]
+    network, architecture, about = read_head(head)
+    images, sizes = _read_images(samples, architecture.size)
+    planes = as_planes(images)
+    inputs: tuple[Tensor, ...] = (planes,)
+    if architecture.input == "features":
+        _check_origin(settings, head, about)
+        model = settings.model
+        pipe = load_pipeline(
+            model.path, revision=model.revision, dtype=model.dtype, device=model.device
+        )
+        maps = features_of(
+            pipe,
+            read_latents(latents, samples.ids),
+            samples.ids,
+            features=FeaturesSettings.model_validate(about["features"]),
+            inversion=settings.inversion,
+            seed=settings.seed,
+            label=f"prediction, {benchmark}, shard {shard}",
+        )
+        if tuple(values.shape[1] for values in maps) != architecture.channels:
+            raise DsegError(f"{head}: expects other features than the model gives: train it again")
+        inputs = (*maps, planes) if architecture.pixels else maps
+    network.to(network_device(settings.model.device))
+    soft = predict(network, inputs).mul(255).round().to(torch.uint8).numpy()
+    chosen = settings.evaluation
+    boxes = [
+        mask_to_box(
+            match_size(mask, (int(height), int(width))), rule=chosen.box, threshold=chosen.threshold
+        )
+        for mask, (height, width) in zip(soft, sizes, strict=True)
+    ]
+    write_shard(
+        out,
+        {"soft": soft, "size": sizes, "box": np.array(boxes, dtype=np.int32)},
+        ids=samples.ids,
+        stage="prediction",
+        settings_hash=settings_hash(sections(settings, *SECTIONS)),
+    )
+
+
+def _read_images(samples: Samples, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Images resized to ``size``, uint8 (n, H, W, 3), and their original sizes, int32 (n, 2)."""
+    height, width = size
+    images, sizes = [], []
+    for sample in samples:
+        image = sample.image()
+        sizes.append(image.shape[:2])
+        if image.shape[:2] != size:  # as dseg.pipeline.fit, without a pipeline
+            resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+            image = np.asarray(resized)
+        images.append(image)
+    return np.stack(images), np.array(sizes, dtype=np.int32)
+
+
+def _check_origin(settings: Settings, head: Path, about: Mapping[str, Any]) -> None:
+    """Features of another model or another inversion would give masks that look almost right."""
+    for name in ("steps", "prompt", "fixed_point"):
+        trained, now = about["inversion"][name], getattr(settings.inversion, name)
+        if trained != now:
+            raise DsegError(
+                f"{head}: trained with inversion.{name} {trained!r}, but the settings say {now!r}: "
+                "train it again"
+            )
+    model = settings.model
+    if model_identity(model.path, revision=model.revision) != about["model"]["identity"]:
+        raise DsegError(
+            f"{head}: trained on features of {about['model']['path']}, whose files are not those "
+            f"of {model.path}: train it again"
+        )

@@ -1,0 +1,159 @@
+"""Pairs and latents on disk -> a head on disk: which pairs, which latents, the same every time."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dseg.checkpoint import read_head
+from dseg.config import Settings
+from dseg.errors import DsegError
+from dseg.features import decoder_features
+from dseg.inversion import noise_to
+from dseg.pipeline import alphas_cumprod, embed, load_pipeline
+from dseg.prompts import item_seed
+from dseg.shards import read_shards, write_shard
+from dseg.stages import head, inversion
+from dseg.stages.inputs import features_of, read_latents
+
+pytest_plugins = ("tiny_pipeline", "stage_two")
+Make = Callable[..., Settings]
+
+
+@pytest.fixture(scope="module")
+def latents(make: Make, synthesis: list[Path], tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("inversion")
+    outs = [folder / path.name for path in synthesis]
+    for path, out in zip(synthesis, outs, strict=True):
+        inversion.run(make(inversion={"batch_size": 20}), path, out)
+    return outs
+
+
+def test_only_kept_pairs_in_the_order_of_the_prompts(
+    synthesis: list[Path], masks: list[Path]
+) -> None:
+    ids, images, targets = head.read_pairs(synthesis, masks, None)
+    everything = read_shards(masks).fields
+    assert len(ids) == 16 and not {f"moon-{row:05d}" for row in (0, 5, 10, 15)} & set(ids)
+    assert np.array_equal(targets, everything["mask"][everything["kept"]])
+    assert np.array_equal(images, read_shards(synthesis).fields["image"][everything["kept"]])
+    few, _, _ = head.read_pairs(synthesis, masks, 6)
+    assert few == ids[:6]
+
+
+def test_trains_a_head_and_says_what_it_is(
+    make: Make, synthesis: list[Path], masks: list[Path], latents: list[Path], tmp_path: Path
+) -> None:
+    chosen = make(head={"epochs": 3}, features={"timesteps": [0.1, 0.3]})
+    outs = [tmp_path / name for name in ("first", "again")]
+    for out in outs:
+        head.run(chosen, synthesis, masks, out, latents)
+    assert sorted(file.name for file in outs[0].iterdir()) == ["curve.csv", "head.safetensors"]
+    for name in ("curve.csv", "head.safetensors"):
+        assert (outs[0] / name).read_bytes() == (outs[1] / name).read_bytes()
+    network, architecture, about = read_head(outs[0] / "head.safetensors")
+    assert architecture.channels == (32, 64) and architecture.size == (32, 32)
+    assert about["pairs"] == 16
+    assert about["features"]["timesteps"] == [0.1, 0.3]
+    assert len(about["model"]["identity"]) == 64
+    assert about["parameters"] == sum(p.numel() for p in network.parameters())
+    with (outs[0] / "curve.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert 0 <= float(rows[-1]["validation_iou"]) <= 1
+
+
+def test_the_baseline_needs_no_latents_and_no_model(
+    make: Make, synthesis: list[Path], masks: list[Path], tmp_path: Path
+) -> None:
+    chosen = make(head={"input": "rgb", "epochs": 1, "pairs": 8}, model={"path": "nowhere"})
+    head.run(chosen, synthesis, masks, tmp_path)
+    _, architecture, about = read_head(tmp_path / "head.safetensors")
+    assert (architecture.input, architecture.channels, about["pairs"]) == ("rgb", (), 8)
+    assert "model" not in about
+
+
+def features(chosen: Settings, latents: list[Path], ids: list[str]) -> tuple[torch.Tensor, ...]:
+    return features_of(
+        load_pipeline(chosen.model.path),
+        read_latents(latents, ids),
+        ids,
+        features=chosen.features,
+        inversion=chosen.inversion,
+        seed=chosen.seed,
+        label="features",
+    )
+
+
+def test_the_three_sources_of_features(make: Make, latents: list[Path]) -> None:
+    shard = read_shards(latents)
+    ids = [shard.ids[7], shard.ids[2], shard.ids[15]]
+    rows = torch.from_numpy(shard.fields["latents"][[7, 2, 15]]).float()  # (3, T, C, h, w)
+    pipe = load_pipeline(make().model.path)
+    alphas, prompt = alphas_cumprod(pipe), embed(pipe, [""])
+    seeds = [item_seed(1, f"{item}:features") for item in ids]
+    clean = rows[:, 0]
+    expected = {
+        "inversion": torch.stack([rows[:, 1], rows[:, 2]]),
+        "noise": torch.stack([noise_to(clean, float(alphas[t]), seeds) for t in (100, 300)]),
+        "clean": torch.stack([clean, clean]),
+    }
+    for source, states in expected.items():
+        got = features(make(features={"source": source, "timesteps": [0.1, 0.3]}), latents, ids)
+        want = decoder_features(pipe.unet, states, [100, 300], [1, 2], prompt)
+        for a, b in zip(got, want, strict=True):
+            assert a.dtype == torch.float16
+            torch.testing.assert_close(a.float(), b, atol=5e-3, rtol=5e-3)
+
+
+@pytest.mark.parametrize("source", ["inversion", "noise", "clean"])
+def test_features_do_not_depend_on_batch_or_neighbours(
+    make: Make, latents: list[Path], source: str
+) -> None:
+    ids = list(read_shards(latents).ids[:5])
+    chosen = {"features": {"source": source}}
+    whole = features(make(**chosen, inversion={"batch_size": 5}), latents, ids)
+    parts = features(make(**chosen, inversion={"batch_size": 2}), latents, ids[::-1])
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b.flip(0), atol=5e-3, rtol=5e-3)
+
+
+def test_bad_artifacts_are_errors(
+    make: Make, synthesis: list[Path], masks: list[Path], latents: list[Path], tmp_path: Path
+) -> None:
+    def run(chosen: Settings, pairs: list[Path] = masks, rows: list[Path] = latents) -> None:
+        head.run(chosen, synthesis, pairs, tmp_path / "out", rows)
+
+    with pytest.raises(DsegError, match="16 of 20 masks were kept, expected at least 17"):
+        run(make(head={"pairs": 17}))
+    with pytest.raises(DsegError, match="masks of other items"):
+        run(make(), masks[::-1])
+    with pytest.raises(DsegError, match="no shards of the stage inversion were given"):
+        run(make(), rows=[])
+    with pytest.raises(DsegError, match="no latents of 'moon-00012', 7 are missing"):
+        run(make(), rows=latents[:1])
+    with pytest.raises(DsegError, match=r"expected 0\.2 among them"):
+        run(make(features={"timesteps": [0.2]}))
+    kept = {"timesteps": [0.1, 0.2, 0.3]}
+    with pytest.raises(DsegError, match=r"expected 0\.0 among them.*source noise"):
+        run(make(features={"source": "noise"}, inversion=kept))
+    with pytest.raises(DsegError, match="latents at 3 timesteps"):
+        run(make(inversion={"timesteps": [0.0, 0.1]}))
+    with pytest.raises(DsegError, match=r"features\.strides"):
+        run(make(features={"strides": [1, 4]}))
+
+    nothing = tmp_path / "nothing.safetensors"
+    shard = read_shards(masks)
+    write_shard(
+        nothing,
+        shard.fields | {"kept": np.zeros(20, bool)},
+        ids=shard.ids,
+        stage="attentioncut",
+        settings_hash="0",
+    )
+    with pytest.raises(DsegError, match="0 of 20 masks were kept, expected at least 4; synth"):
+        run(make(), [nothing])
+    assert not (tmp_path / "out").exists()
