@@ -31,7 +31,7 @@ test: setup  ## run the tests; DSEG_SHARED=folder adds those on public sample da
 	$(ACTIVATE) python -m pytest $(PYTEST_ARGS)
 
 ui: setup  ## show the logged runs in a browser, on this machine only; PORT=5000
-	$(ACTIVATE) mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
+	$(ACTIVATE) mlflow server --workers 1 --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
 
 lint: setup  ## check style and types
 	$(ACTIVATE) ruff check . && ruff format --check . && mypy && snakefmt --check workflow && snakemake --lint
