@@ -15,18 +15,21 @@ from typing import Any
 
 import yaml
 
-from dseg.config import REPLACED
+from dseg import comparison
+from dseg.config import REPLACED, load_settings
 from dseg.errors import DsegError
 from dseg.plan import DEFAULT_PROFILE, MODEL_INDEX, PARAMS, PROFILES, profile_params
 from dseg.provenance import declared_sections
+from dseg.settings import Settings
 from dseg.shards import write_atomically
 
 HEADER = (
     "# Derived from the workflow by `python -m dseg dvc --profile {profile}`; not to be edited.\n"
 )
-NOT_STAGES = frozenset(
-    {"all", "base", "tracking"}
-)  # `base` is a run of its own, MLflow no artifact
+# Training the base model is a run of its own; what is in MLflow is no artifact.
+NOT_STAGES = re.compile(r"all|base(_\w+)?|tracking")
+# Sections, and where the settings file of a job takes overrides of them from.
+OVERRIDES = {"recording": "recordings", "features": "variants", "head": "variants"}
 _RULE = re.compile(r"^(?:local)?rule (\w+):$")
 _FILES = re.compile(r"^    (input|output): (.+)$")
 
@@ -61,13 +64,53 @@ def run(profile: str = DEFAULT_PROFILE) -> None:
 
 def document(profile: str) -> str:
     """The text of the dvc.yaml of a profile."""
-    files = [_load(path) for path in profile_params(profile)]
+    paths = profile_params(profile)
+    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths]
     root = os.path.relpath(".", dvc_file(profile).parent)
     stages = stages_of(rules_of(profile), profile, *files)
     if root != ".":
         stages = {name: {"wdir": root, **stage} for name, stage in stages.items()}
-    text = yaml.safe_dump({"stages": stages}, sort_keys=False, width=100)
+    shown = shown_by_dvc(load_settings(paths[0], paths[1:]), root)
+    text = yaml.safe_dump({"stages": stages, **shown}, sort_keys=False, width=100)
     return HEADER.format(profile=profile) + text
+
+
+def shown_by_dvc(settings: Settings, root: str) -> dict[str, Any]:
+    """What `dvc metrics`, `dvc plots` and `dvc artifacts` are about.
+
+    Args:
+        settings: The settings of the profile.
+        root: The root of the repository, as seen from the folder of the dvc.yaml.
+    """
+    artifacts, results = (
+        os.path.normpath(f"{root}/{kind}/{settings.profile}") for kind in ("artifacts", "results")
+    )
+    plots: list[Any] = [f"{results}/figures/{name}.png" for name in comparison.figures(settings)]
+    files: dict[str, Any] = {}
+    head = comparison.default_variant(settings)
+    if head is not None:
+        folder = f"{artifacts}/head/{head}"
+        curve = {f"{folder}/curve.csv": ["validation_iou"]}
+        title = "Training of the head, on held-out synthetic pairs"
+        plots.append({"training": {"x": "epoch", "y": curve, "title": title}})
+        files["head"] = {
+            "path": f"{folder}/head.safetensors",
+            "type": "model",
+            "desc": "Segmentation head, the default variant",
+        }
+    files |= {
+        "synthetic-images": {
+            "path": f"{artifacts}/synthesis",
+            "type": "dataset",
+            "desc": "Synthetic images with the attention of their nouns",
+        },
+        "synthetic-masks": {
+            "path": f"{artifacts}/masks",
+            "type": "dataset",
+            "desc": "Their masks by AttentionCut",
+        },
+    }
+    return {"metrics": [f"{results}/metrics.json"], "plots": plots, "artifacts": files}
 
 
 def rules_of(profile: str) -> dict[str, Rule]:
@@ -102,27 +145,33 @@ def stages_of(
         params: Content of params.yaml.
         override: Content of the profile's own params.yaml, if it has one.
     """
-    groups: dict[str, list[str]] = {}
+    groups: dict[frozenset[str], list[str]] = {}
     for name, rule in sorted(rules.items()):
         if NOT_STAGES.fullmatch(name):
             continue
-        folders = {_folder(path) for path in rule.outputs or rule.inputs}
-        if len(folders) > 1:
-            raise DsegError(f"rule {name}: expected files in one folder, got {sorted(folders)}")
-        groups.setdefault(folders.pop(), []).append(name)
+        own = frozenset(_folder(path) for path in rule.outputs or rule.inputs)
+        sharing = [folders for folders in groups if folders & own]
+        names = [other for folders in sharing for other in groups.pop(folders)]
+        groups[own.union(*sharing)] = sorted([*names, name])
     stages = {}
-    for folder in _in_order(groups, rules):
-        names = groups[folder]
+    for folders in _in_order(groups, rules):
+        names = groups[folders]
         inputs = set().union(*(rules[name].inputs for name in names))
         stamps = {path for path in inputs if path.startswith(f"artifacts/{profile}/settings/")}
         stage = {
             "cmd": _command(names, rules, profile),
-            "deps": sorted(_watched(inputs - stamps) - {folder}),
+            "deps": sorted(_watched(inputs - stamps) - folders),
             "params": _params(stamps, profile, params, override),
-            "outs": [folder if folder.startswith("artifacts/") else {folder: {"cache": False}}],
+            "outs": [_out(folder) for folder in sorted(folders)],
         }
-        stages[Path(folder).name] = {key: value for key, value in stage.items() if value}
+        # Folders of artifacts are named for what they hold, those of results for their rule.
+        title = names[0] if len(folders) > 1 else Path(*folders).name
+        stages[title] = {key: value for key, value in stage.items() if value}
     return stages
+
+
+def _out(folder: str) -> Any:
+    return folder if folder.startswith("artifacts/") else {folder: {"cache": False}}
 
 
 def _command(names: list[str], rules: Mapping[str, Rule], profile: str) -> str:
@@ -142,12 +191,15 @@ def _params(
     """The keys that the stages of these settings files read, in the files that say them."""
     keys: set[str] = set()
     for stamp in stamps:
-        stage, *variant = Path(stamp).relative_to(f"artifacts/{profile}/settings").parts
-        keys |= {*declared_sections(f"dseg.stages.{stage.removesuffix('.json')}")}
-        keys |= {"variants"} if variant else set()
+        stage, *job = Path(stamp).relative_to(f"artifacts/{profile}/settings").parts
+        read = {*declared_sections(f"dseg.stages.{stage.removesuffix('.json')}")}
+        keys |= read
+        if job:  # with the overrides of a job merged in
+            keys |= {name for section, name in OVERRIDES.items() if section in read}
     if override is None:
         return sorted(keys)
-    base, own = set(), set()
+    base: set[str] = set()
+    own: set[str] = set()
     for key in keys:
         for said_by_override, name in _sayers(key, params, override):
             (own if said_by_override else base).add(name)
@@ -197,27 +249,27 @@ def _watched(paths: Iterable[str]) -> set[str]:
     return watched
 
 
-def _in_order(groups: Mapping[str, list[str]], rules: Mapping[str, Rule]) -> list[str]:
-    """The folders, each after those that its rules read."""
+def _in_order(
+    groups: Mapping[frozenset[str], list[str]], rules: Mapping[str, Rule]
+) -> list[frozenset[str]]:
+    """The groups of folders, each after those that its rules read."""
     needs = {
-        folder: _watched(path for name in names for path in rules[name].inputs)
-        for folder, names in groups.items()
+        folders: _watched(path for name in names for path in rules[name].inputs) - folders
+        for folders, names in groups.items()
     }
-    ordered: list[str] = []
+    made = frozenset[str]().union(*groups)
+    ordered: list[frozenset[str]] = []
     while len(ordered) < len(groups):
+        done = frozenset[str]().union(*ordered)
         ready = [
-            folder
-            for folder in groups
-            if folder not in ordered and needs[folder] & groups.keys() <= {folder, *ordered}
+            folders
+            for folders in groups
+            if folders not in ordered and needs[folders] & made <= done
         ]
         if not ready:
             raise DsegError("folders of artifacts need each other: give their rules folders apart")
         ordered += ready
     return ordered
-
-
-def _load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _snakemake(profile: str, *arguments: str) -> str:

@@ -23,7 +23,7 @@ from dseg.dvc_stages import dvc_file
 from dseg.errors import DsegError
 from dseg.plan import DEFAULT_PROFILE, Plan
 
-TARGETS = ("all", "tracking")
+TARGETS = ("all",)
 QUIET = ("--quiet", "host", "rules")
 _NOTHING = "Nothing to be done"  # what Snakemake says of a dry run without jobs
 

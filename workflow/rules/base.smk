@@ -5,18 +5,16 @@ rule base_autoencoder:
         settings=plan.stamp("base"),
         code=plan.code("base"),
     output:
-        plan.artifact("base/encoder.safetensors"),
-        plan.artifact("base/autoencoder.safetensors"),
-        plan.artifact("base/autoencoder.csv"),
+        encoder=plan.artifact("base/encoder.safetensors"),
+        autoencoder=plan.artifact("base/autoencoder.safetensors"),
+        curve=plan.artifact("base/autoencoder.csv"),
     log:
         plan.log("base/autoencoder"),
     conda:
         "../../environment.yml"
-    params:
-        out=plan.artifact("base"),
     shell:
-        "python -m dseg base-autoencoder --settings {input.settings} --out {params.out}"
-        " 2>&1 | tee {log}"
+        "python -m dseg base-autoencoder --settings {input.settings}"
+        " --out $(dirname {output.encoder}) 2>&1 | tee {log}"
 
 
 # Its checkpoints are no outputs either: Snakemake would delete them when it is interrupted.
@@ -32,10 +30,9 @@ rule base_unet:
     conda:
         "../../environment.yml"
     threads: plan.settings.base.unet.processes
-    params:
-        out=plan.artifact("base"),
     shell:
-        "python -m dseg base-unet --settings {input.settings} --out {params.out} 2>&1 | tee {log}"
+        "python -m dseg base-unet --settings {input.settings} --out $(dirname {output})"
+        " 2>&1 | tee {log}"
 
 
 rule base_card:
@@ -52,12 +49,11 @@ rule base_card:
     conda:
         "../../environment.yml"
     params:
-        out=plan.artifact("base"),
         model="models/dseg-tiny",
     shell:
-        "(python -m dseg base-export --settings {input.training} --training {params.out}"
+        "(python -m dseg base-export --settings {input.training} --training $(dirname {output})"
         " --out {params.model} &&"
-        " python -m dseg base-card --settings {input.settings} --training {params.out}"
+        " python -m dseg base-card --settings {input.settings} --training $(dirname {output})"
         " --val {input.val} --model {params.model}) 2>&1 | tee {log}"
 
 
