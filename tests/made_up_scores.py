@@ -1,0 +1,85 @@
+"""Scores of all methods of some settings, drawn from a generator: what tables are made from."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dseg import comparison
+from dseg.config import Settings
+from dseg.scores import Scores
+from dseg.shards import write_atomically
+from dseg.table import FORMS
+from dseg.tables import build_tables
+
+PROTOCOLS = ("tokencut", "pysod")
+
+
+def made_up_scores(settings: Settings, kept: int = 40) -> Scores:
+    """Every method on every benchmark; the IoU of the k-th method is about .4 + .05 k."""
+    rng = np.random.default_rng(0)
+    images, scores, curves = [], [], []
+    for rank, method in enumerate(comparison.methods(settings)):
+        for name, benchmark in settings.benchmarks.items():
+            count = benchmark.images
+            key = {"method": method, "benchmark": name}
+            table = pd.DataFrame({"id": [f"{name}-{i:04d}" for i in range(count)], **key})
+            columns = ["acc", "iou", "mae", "max_f", "hit"]
+            table[columns] = np.nan
+            if benchmark.layout == "saliency":
+                iou = np.clip(rng.normal(0.4 + 0.05 * rank, 0.1, count), 0, 1)
+                table[["acc", "iou", "mae", "max_f"]] = np.stack(
+                    [1 - (1 - iou) / 2, iou, 0.2 * (1 - iou), (1 + iou) / 2], axis=1
+                )
+                for protocol in PROTOCOLS:
+                    for metric in ("acc", "iou", "mae", "max_f"):
+                        value = table[metric].mean() - 0.1 * (protocol == "pysod")
+                        scores.append((*key.values(), protocol, metric, value, count))
+                recall = np.linspace(1, 0.1, 20)
+                curves.append(
+                    pd.DataFrame(
+                        {
+                            **key,
+                            "protocol": "tokencut",
+                            "threshold": np.linspace(0, 0.95, 20),
+                            "precision": 1 - 0.5 * recall**4,
+                            "recall": recall,
+                        }
+                    )
+                )
+            else:
+                table["hit"] = (rng.random(count) < 0.3 + 0.05 * rank).astype(float)
+                scores.append((*key.values(), "box-largest", "corloc", table["hit"].mean(), count))
+            images.append(table)
+    masks = [
+        pd.DataFrame(
+            {
+                "method": method,
+                "benchmark": name,
+                "id": [f"{name}-{i:04d}" for i in range(settings.benchmarks[name].images)],
+                "iou": 0.5 + 0.02 * rank + 0.05 * rng.random(settings.benchmarks[name].images),
+            }
+        )
+        for name in comparison.mask_benchmarks(settings)
+        for rank, method in enumerate(comparison.mask_methods(settings))
+    ]
+    return Scores(
+        images=pd.concat(images, ignore_index=True),
+        table=pd.DataFrame(
+            scores, columns=["method", "benchmark", "protocol", "metric", "value", "images"]
+        ),
+        curves=pd.concat(curves, ignore_index=True),
+        masks=pd.concat(masks, ignore_index=True),
+        kept=kept,
+    )
+
+
+def write_tables(settings: Settings, scores: Scores, folder: Path) -> None:
+    """The files of the stage tables, but for metrics.json."""
+    for table in build_tables(settings, scores):
+        for suffix, form in FORMS.items():
+            text = form(table)
+            write_atomically(
+                folder / "tables" / f"{table.name}.{suffix}",
+                lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"),
+            )

@@ -1,0 +1,257 @@
+"""Tables say what the scores say, in four forms, in an order that does not follow the settings."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from finished_run import settings_of
+from made_up_scores import made_up_scores
+
+from dseg import comparison
+from dseg.errors import DsegError
+from dseg.table import FORMS, Table, to_csv, to_html, to_latex, to_markdown
+from dseg.tables import (
+    build_tables,
+    feature_table,
+    localisation_table,
+    mask_table,
+    metrics,
+    pair_table,
+    saliency_table,
+)
+
+IMAGES = {"multi": 12, "shift": 20, "test": 20, "val": 16}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    return settings_of(tmp_path_factory.mktemp("settings"), IMAGES, 60)
+
+
+@pytest.fixture(scope="module")
+def scores(settings):
+    return made_up_scores(settings)
+
+
+def records(table):
+    return list(csv.DictReader(io.StringIO(to_csv(table))))
+
+
+def test_main_table_has_the_means_of_the_images(settings, scores):
+    rows = records(saliency_table(settings, scores))
+    assert {row["benchmark"] for row in rows} == {"test", "shift"}
+    assert {row["protocol"] for row in rows} == {"tokencut"}
+    for row in rows:
+        iou = scores.of_images(row["method"], row["benchmark"], "iou")
+        assert float(row["iou"]) == pytest.approx(100 * iou.mean(), abs=0.005)
+        assert float(row["iou_low"]) < float(row["iou"]) < float(row["iou_high"])
+        assert row["images"] == "20" == str(len(iou))
+
+
+def test_main_table_takes_max_f_from_the_protocol_not_from_the_images(settings, scores):
+    other = settings.model_copy(
+        update={"evaluation": settings.evaluation.model_copy(update={"protocol": "pysod"})}
+    )
+    first, second = (records(saliency_table(chosen, scores))[0] for chosen in (settings, other))
+    assert float(first["max_f"]) - float(second["max_f"]) == pytest.approx(10, abs=0.011)
+    assert "protocol pysod" in saliency_table(other, scores).note
+
+
+def test_order_of_rows_and_benchmarks(settings, scores):
+    table = saliency_table(settings, scores)
+    assert [row[0] for row in table.cells] == [
+        "centre prior",
+        "all foreground",
+        "AttentionCut, noised image, noun told",
+        "AttentionCut, inverted image, noun told",
+        "AttentionCut, noised image, noun not told",
+        "head, inverted features",
+        "RGB network",
+    ]
+    assert [group for group, head in table.headings if head == "Acc"] == [
+        "test, 20 images",
+        "shift, 20 images",
+    ]
+
+
+def test_tables_do_not_depend_on_the_order_of_settings(settings, scores):
+    turned = settings.model_copy(
+        update={
+            name: dict(reversed(getattr(settings, name).items()))
+            for name in ("benchmarks", "recordings", "variants", "mask_methods")
+        }
+    )
+    assert build_tables(turned, scores) == build_tables(settings, scores)
+    assert comparison.figures(turned) == comparison.figures(settings)
+
+
+def test_corloc_and_its_box_rule(settings, scores):
+    table = localisation_table(settings, scores)
+    rows = {row["method"]: row for row in records(table)}
+    assert set(rows) == set(comparison.main_methods(settings))
+    hits = scores.of_images("rgb", "multi", "hit")
+    assert float(rows["rgb"]["corloc"]) == pytest.approx(100 * hits.mean(), abs=0.005)
+    assert rows["rgb"]["protocol"] == "box-largest" and "Box rule largest" in table.note
+
+
+def test_mask_methods_are_compared_with_otsu_and_with_the_whole(settings, scores):
+    rows = {(row["method"], row["benchmark"]): row for row in records(mask_table(settings, scores))}
+    assert {benchmark for _, benchmark in rows} == {"val", "test"}
+    for benchmark in ("val", "test"):
+        otsu, full = (scores.of_masks(name, benchmark) for name in ("otsu", "attentioncut"))
+        row = rows["attentioncut", benchmark]
+        assert float(row["minus_otsu"]) == pytest.approx(100 * (full - otsu).mean(), abs=0.005)
+        assert float(row["p"]) <= float(row["p_holm"]) < 0.01
+        assert row["minus_full"] == "" and rows["otsu", benchmark]["minus_otsu"] == ""
+        worse = rows["threshold", benchmark]
+        assert float(worse["minus_otsu"]) < 0 and float(worse["p_holm"]) > 0.5
+
+
+def test_feature_table_holds_all_but_the_source_fixed(settings, scores):
+    rows = records(feature_table(settings, scores))
+    assert [row["method"] for row in rows[::2]] == ["inversion", "noise", "clean"]
+    difference = (
+        scores.of_images("noise", "test", "iou") - scores.of_images("inversion", "test", "iou")
+    ).mean()
+    (row,) = [row for row in rows if (row["method"], row["benchmark"]) == ("noise", "test")]
+    assert float(row["minus_reference"]) == pytest.approx(100 * difference, abs=0.005)
+
+
+def test_pair_table_counts_what_the_filter_kept(settings, scores):
+    table = pair_table(settings, scores)
+    assert [row[0] for row in table.cells] == ["12", "24", "40"]
+    assert "kept 40 of 60" in table.note
+
+
+def test_metrics_are_flat_sorted_and_those_of_the_tables(settings, scores):
+    flat = metrics(settings, scores)
+    assert all(isinstance(value, int | float) for value in flat.values())
+    assert list(flat)[:-1] == sorted(list(flat)[:-1])
+    row = records(saliency_table(settings, scores))[0]
+    assert flat[f"{row['benchmark']}/{row['method']}/iou"] == float(row["iou"])
+    assert {"multi/rgb/corloc", "masks/val/otsu/iou", "val/pairs-12/max_f"} <= flat.keys()
+    assert flat["masks/kept"] == 40
+
+
+def test_two_makings_are_the_same_bytes(settings, scores):
+    shuffled = replace(
+        scores,
+        images=scores.images.sample(frac=1, random_state=1),
+        masks=scores.masks.sample(frac=1, random_state=2),
+    )
+    for first, second in zip(
+        build_tables(settings, scores), build_tables(settings, shuffled), strict=True
+    ):
+        assert [form(first) for form in FORMS.values()] == [form(second) for form in FORMS.values()]
+    assert json.dumps(metrics(settings, scores)) == json.dumps(metrics(settings, shuffled))
+
+
+def test_a_small_profile_shrinks_the_tables(tmp_path):
+    settings = settings_of(
+        tmp_path,
+        {"val": 8},
+        60,
+        recordings={"attentioncut-noise": {}},
+        variants={"rgb": {"head": {"input": "rgb"}}},
+        mask_methods={"otsu": {"method": "otsu"}},
+    )
+    scores = made_up_scores(settings)
+    tables = {table.name: table for table in build_tables(settings, scores)}
+    assert tuple(tables) == comparison.TABLES
+    assert len(tables["saliency"].cells) == 4  # two baselines, one recording, one head
+    assert "Settings were chosen on val" in tables["saliency"].note
+    assert len(tables["mask-methods"].cells) == 1
+    for name in ("localisation", "features", "pairs"):  # no boxes, no default variant
+        assert tables[name].cells == ()
+        assert "not run" in to_markdown(tables[name]) and "not run" in to_latex(tables[name])
+
+
+def test_a_method_without_predictions_reads_not_run(settings, scores):
+    def without(frame):
+        return frame[~((frame["method"] == "rgb") & (frame["benchmark"] == "shift"))]
+
+    fewer = replace(scores, images=without(scores.images), table=without(scores.table))
+    row = saliency_table(settings, fewer).cells[-1]
+    assert row[0] == "RGB network" and row[4:] == ("not run",) * 3 and "not run" not in row[:4]
+
+
+def test_methods_on_different_images_are_not_put_side_by_side(settings, scores):
+    images = scores.images.drop(scores.images[scores.images["method"] == "rgb"].index[:1])
+    with pytest.raises(DsegError, match="different numbers of images"):
+        build_tables(settings, replace(scores, images=images))
+
+
+def test_a_missing_score_is_said(settings, scores):
+    table = scores.table[scores.table["metric"] != "max_f"]
+    with pytest.raises(DsegError, match="no max_f under protocol tokencut"):
+        saliency_table(settings, replace(scores, table=table))
+
+
+TABLE = Table(
+    name="t",
+    title="50 % & more",
+    note="a_b < c",
+    headings=(("", "method"), ("one", "x"), ("one", "y"), ("", "z")),
+    cells=(("a|b", "1.0", "22.0", ""), ("c", "-3.0", "4.0", "5.0")),
+    columns=("method", "x"),
+    records=(("a, b", "1.00"),),
+)
+
+
+def test_markdown_is_a_table_of_equal_rows():
+    lines = to_markdown(TABLE).splitlines()
+    assert lines[0] == "**50 % & more**"
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[2:6]]
+    assert {len(row) for row in rows} == {4} and len({len(line) for line in lines[2:6]}) == 1
+    assert [cell.strip() for cell in rows[0]] == ["method", "one<br>x", "one<br>y", "z"]
+    assert rows[2][0].strip() == r"a\|b"
+
+
+def test_latex_escapes_and_spans():
+    text = to_latex(TABLE)
+    assert r"50 \% \& more" in text and r"a\_b $<$ c" in text
+    assert r"\multicolumn{2}{c}{one}" in text and r"\cmidrule(lr){2-3}" in text
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    for row in rows:  # every row fills the four columns
+        spanned = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d)\}", row))
+        assert len(re.findall(r"(?<!\\)&", row)) + spanned == 3
+    assert text.count("{") == text.count("}")
+
+
+def test_html_escapes():
+    assert "50 % &amp; more" in to_html(TABLE) and "a_b &lt; c" in to_html(TABLE)
+
+
+def test_csv_quotes():
+    assert to_csv(TABLE) == 'method,x\n"a, b",1.00\n'
+
+
+def test_a_row_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="does not fit"):
+        replace(TABLE, cells=(("only one",),))
+
+
+def test_labels_are_distinct(settings):
+    twins = {"attentioncut-noise": {}, "again": {"timesteps": [0.2]}}
+    labels = comparison.methods(settings.model_copy(update={"recordings": twins}))
+    assert len(set(labels.values())) == len(labels)
+    assert labels["again"].endswith("(again)")
+
+
+def test_main_methods_leave_the_ablations_out(settings):
+    main = set(comparison.main_methods(settings))
+    assert main >= {"inversion", "rgb", *settings.recordings, *comparison.BASELINES}
+    assert not main & {"noise", "clean", "pairs-12", "pairs-24"}
+
+
+def test_intervals_move_with_the_seed_only(settings, scores):
+    other = settings.model_copy(update={"seed": 1})
+    first, second = (records(saliency_table(chosen, scores)) for chosen in (settings, other))
+    assert [row["iou"] for row in first] == [row["iou"] for row in second]
+    low = np.array([[float(row["iou_low"]) for row in rows] for rows in (first, second)])
+    assert (low[0] != low[1]).any() and np.abs(low[0] - low[1]).max() < 1
