@@ -179,6 +179,8 @@ def _recording_label(settings: Settings, name: str) -> str:
 def _variant_label(settings: Settings, name: str) -> str:
     features, head = settings.variant(name)
     inputs = f"head, {_LATENTS[features.source]} features"
+    if features.source != "clean" and features.timesteps != settings.features.timesteps:
+        inputs += f", t = {', '.join(f'{fraction:g}' for fraction in features.timesteps)}"
     label = "RGB network" if head.input == "rgb" else inputs
     return label if head.pairs is None else f"{label}, {head.pairs} pairs"
 
