@@ -7,7 +7,6 @@ settings, whose files are sorted on their way to a stage. Only settings are read
 workflow can ask as well.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 
 from dseg.settings import FeaturesSettings, HeadSettings, Settings
@@ -82,6 +81,13 @@ def pair_variants(settings: Settings) -> list[str]:
 
     names = _ablation(settings, belongs)
     return sorted(names, key=lambda name: settings.variant(name)[1].pairs or float("inf"))
+
+
+def feature_label(settings: Settings, variant: str) -> str:
+    """What features a variant reads: how its latents were made and at which timesteps."""
+    features, _ = settings.variant(variant)
+    at = ", ".join(f"{fraction:g}" for fraction in features.timesteps)
+    return f"{_LATENTS[features.source]}, t = {at}"
 
 
 def is_rgb(settings: Settings, method: str) -> bool:
@@ -162,10 +168,11 @@ def _variants(settings: Settings) -> list[str]:
     """The default first, other features, fewer pairs, networks without features last."""
     default = default_variant(settings)
 
-    def rank(name: str) -> tuple[bool, bool, float, int, str]:
+    def rank(name: str) -> tuple[bool, bool, float, bool, int, str]:
         features, head = settings.variant(name)
         pairs, source = head.pairs or float("inf"), list(_LATENTS).index(features.source)
-        return head.input == "rgb", name != default, -pairs, source, name
+        late = features.source != "clean" and features.timesteps != settings.features.timesteps
+        return head.input == "rgb", name != default, -pairs, late, source, name
 
     return sorted(settings.variants, key=rank)
 
@@ -186,6 +193,8 @@ def _variant_label(settings: Settings, name: str) -> str:
 
 
 def _distinct(labels: Mapping[str, str]) -> dict[str, str]:
-    """Labels with the key added where two keys share one."""
-    often = Counter(labels.values())
-    return {key: f"{label} ({key})" if often[label] > 1 else label for key, label in labels.items()}
+    """Labels with the key added where an earlier key has the same."""
+    given: dict[str, str] = {}
+    for key, label in labels.items():
+        given[key] = f"{label} ({key})" if label in given.values() else label
+    return given

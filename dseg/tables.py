@@ -57,8 +57,8 @@ def saliency_table(settings: Settings, scores: Scores) -> Table:
 
 def feature_table(settings: Settings, scores: Scores) -> Table:
     """One head on features of latents that were made in different ways."""
-    labels = comparison.methods(settings)
-    rows = [(labels[name], name) for name in comparison.feature_variants(settings)]
+    names = comparison.feature_variants(settings)
+    rows = [(comparison.feature_label(settings, name), name) for name in names]
     return _segmentation(
         settings,
         scores,
@@ -68,6 +68,8 @@ def feature_table(settings: Settings, scores: Scores) -> Table:
         metrics=("iou", "max_f"),
         reference=comparison.default_variant(settings),
         against="first row",
+        first="latents",
+        note="t: timestep of the latents, as a fraction of the training timesteps.",
     )
 
 

@@ -68,6 +68,7 @@ def settings_of(folder: Path, images: dict[str, int], prompts: int, **changes) -
             "inversion": {},
             "noise": {"features": {"source": "noise"}},
             "clean": {"features": {"source": "clean", "timesteps": [0.0]}},
+            "noise-late": {"features": {"source": "noise", "timesteps": [0.3]}},
             "rgb": {"head": {"input": "rgb"}},
             "pairs-24": {"head": {"pairs": 24}},
             "pairs-12": {"head": {"pairs": 12}},

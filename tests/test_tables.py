@@ -112,8 +112,11 @@ def test_mask_methods_are_compared_with_otsu_and_with_the_whole(settings, scores
 
 
 def test_feature_table_holds_all_but_the_source_fixed(settings, scores):
-    rows = records(feature_table(settings, scores))
-    assert [row["method"] for row in rows[::2]] == ["inversion", "noise", "clean"]
+    table = feature_table(settings, scores)
+    rows = records(table)
+    assert [row["method"] for row in rows[::2]] == ["inversion", "noise", "clean", "noise-late"]
+    said = ["inverted, t = 0.1", "noised, t = 0.1", "clean, t = 0", "noised, t = 0.3"]
+    assert [row[0] for row in table.cells] == said
     difference = (
         scores.of_images("noise", "test", "iou") - scores.of_images("inversion", "test", "iou")
     ).mean()
@@ -237,10 +240,10 @@ def test_a_row_that_does_not_fit_is_refused():
 
 
 def test_labels_are_distinct(settings):
-    twins = {"attentioncut-noise": {}, "again": {"timesteps": [0.2]}}
+    twins = {"attentioncut-noise": {}, "b-again": {"timesteps": [0.2]}}
     labels = comparison.methods(settings.model_copy(update={"recordings": twins}))
     assert len(set(labels.values())) == len(labels)
-    assert labels["again"].endswith("(again)")
+    assert labels["b-again"] == f"{labels['attentioncut-noise']} (b-again)"
 
 
 def test_main_methods_leave_the_ablations_out(settings):
