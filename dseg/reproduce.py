@@ -110,7 +110,7 @@ def restorable_stages(changes: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
         if any("changed outs" in entry for entry in entries)
         and all(
             isinstance(entry, dict)  # a changed command is said as text
-            and all(set(kinds.values()) == {"deleted"} for kinds in entry.values())
+            and all(what == "deleted" for kinds in entry.values() for what in kinds.values())
             for entry in entries
         )
     ]
@@ -161,7 +161,7 @@ def _compute(plan: Plan) -> None:
             if line.startswith("error: ")
         ]
         # What a job said in one line is clearer than that a job failed.
-        raise DsegError(errors[0]) from error if errors else error
+        raise DsegError(errors[0] if errors else str(error)) from error
 
 
 def _snakemake(plan: Plan, targets: Sequence[str], *options: str, quiet: bool = False) -> str:

@@ -1,0 +1,105 @@
+"""The workflow's files: style, agreement with the command line, with DVC and with the settings."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from dseg.cli import COMMANDS
+from dseg.dvc_stages import document, dvc_file
+from dseg.plan import PARAMS
+
+SNAKEFMT = "snakefmt", "--check", "workflow"
+
+
+@pytest.fixture(scope="module")
+def commands(root):
+    """(rule file, command, its options) of every call of dseg in a rule."""
+    calls = []
+    for path in sorted((root / "workflow" / "rules").glob("*.smk")):
+        text = re.sub(r'"\s*\n\s*f?"', "", path.read_text())
+        for call in re.findall(r"python -m dseg (.*?)(?=python -m dseg|$)", text, re.MULTILINE):
+            calls.append((path.name, call.split()[0], set(re.findall(r"--([\w-]+)", call))))
+    return calls
+
+
+def definition(root, command):
+    """The function behind a command, as source: importing it would take seconds."""
+    module, name, _ = COMMANDS[command]
+    path = root / "dseg" / f"{module.replace('.', '/')}.py"
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+    raise AssertionError(f"{path} has no function {name}")
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_command_is_a_function_with_typed_arguments(root, command):
+    arguments = definition(root, command).args
+    assert all(argument.annotation is not None for argument in arguments.args)
+    assert arguments.vararg is None and arguments.kwarg is None
+
+
+def test_rules_give_commands_their_options(root, commands):
+    assert len(commands) > 15
+    for file, command, options in commands:
+        arguments = definition(root, command).args
+        names = [argument.arg.replace("_", "-") for argument in arguments.args]
+        required = names[: len(names) - len(arguments.defaults)]
+        assert options <= {*names}, f"{file}: {command} does not know {options - {*names}}"
+        assert {*required} <= options, f"{file}: {command} needs {({*required}) - options}"
+
+
+def test_rule_files_are_named_for_a_stage_and_included(root):
+    snakefile = (root / "workflow" / "Snakefile").read_text()
+    files = {path.stem for path in (root / "workflow" / "rules").glob("*.smk")}
+    stages = {path.stem for path in (root / "dseg" / "stages").glob("*.py")}
+    assert files <= stages
+    assert {*re.findall(r'include: "rules/(\w+)\.smk"', snakefile)} == files
+
+
+def test_every_job_keeps_a_log_and_its_status(root):
+    for path in (root / "workflow" / "rules").glob("*.smk"):
+        rules = path.read_text().split("\nrule ")
+        for rule in rules:
+            if "shell:" in rule:
+                assert "2>&1 | tee {log}" in rule, f"{path.name}: {rule.splitlines()[0]}"
+
+
+@pytest.mark.parametrize("profile", ["embedded", "smoke"])
+def test_dvc_yaml_is_that_of_the_workflow(root, monkeypatch, profile):
+    monkeypatch.chdir(root)
+    said = (root / dvc_file(profile)).read_text()
+    assert said == document(profile), f"run `python -m dseg dvc --profile {profile}`"
+
+
+def test_profiles_of_settings_have_a_dvc_yaml_and_are_named(root):
+    folders = [path.parent for path in (root / "workflow" / "profiles").glob(f"*/{PARAMS}")]
+    assert folders
+    for folder in folders:
+        assert (folder / "dvc.yaml").is_file()
+        assert yaml.safe_load((folder / PARAMS).read_text())["profile"] == folder.name
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        assert config["config"] == [f"profile={folder.name}"]
+
+
+def test_snakemake_lint(root):
+    done = subprocess.run(
+        ["snakemake", "--lint"], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_snakefmt(root):
+    done = subprocess.run(SNAKEFMT, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_usage_is_shown_by_the_module(root):
+    done = subprocess.run(
+        [sys.executable, "-m", "dseg", "--help"], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "synthesis" in done.stdout

@@ -1,0 +1,183 @@
+"""What the Snakefile is told about a run."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from dseg import comparison
+from dseg.config import load_sections
+from dseg.errors import DsegError
+from dseg.plan import Plan, make_plan, profile_params
+
+
+@pytest.fixture
+def checkout(root, tmp_path, monkeypatch):
+    """A folder that looks like the root of the repository, in which files may change."""
+    for name in ("dseg", "models"):
+        (tmp_path / name).symlink_to(root / name)
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    (tmp_path / "workflow" / "rules").mkdir(parents=True)
+    smoke = tmp_path / "workflow" / "profiles" / "smoke"
+    smoke.mkdir(parents=True)
+    smoke_params = root / "workflow" / "profiles" / "smoke" / "params.yaml"
+    (smoke / "params.yaml").write_text(smoke_params.read_text())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def change(file, section, **values):
+    params = yaml.safe_load(file.read_text())
+    params[section] = params.get(section, {}) | values
+    file.write_text(yaml.safe_dump(params))
+
+
+def job(**wildcards):
+    return SimpleNamespace(**wildcards)
+
+
+def test_profile_names_folders(checkout):
+    assert [str(path) for path in profile_params("embedded")] == ["params.yaml"]
+    assert len(profile_params("smoke")) == 2
+    with pytest.raises(DsegError, match="no profile 'huge': expected embedded, smoke"):
+        profile_params("huge")
+    plan = Plan("smoke")
+    assert plan.artifact("head") == "artifacts/smoke/head"
+    assert plan.result("tables") == "results/smoke/tables"
+
+
+def test_profile_must_bear_its_own_name(checkout):
+    (checkout / "params.yaml").write_text(
+        (checkout / "params.yaml").read_text().replace("profile: embedded", "profile: other")
+    )
+    with pytest.raises(DsegError, match=r"params\.yaml: profile: expected 'embedded'"):
+        Plan("embedded")
+
+
+def test_bad_settings_end_the_program_with_one_line(checkout):
+    with pytest.raises(SystemExit, match="^error: --config seed: unknown"):
+        make_plan({"seed": 1})
+    change(checkout / "params.yaml", "head", epoch=3)
+    with pytest.raises(SystemExit, match=r"^error: params\.yaml: head\.epoch: unknown key") as end:
+        make_plan({})
+    assert "\n" not in str(end.value)
+
+
+def test_a_stage_is_given_the_settings_it_declares_and_no_others(checkout):
+    stamp = checkout / Plan("smoke").stamp("attentioncut")
+    assert list(json.loads(stamp.read_text())) == ["attentioncut"]
+
+
+def test_stamps_change_with_what_a_stage_reads_only(checkout):
+    def stamps():
+        plan = Plan("smoke")
+        plan.stamp("synthesis"), plan.stamp("attentioncut")
+        plan.stamps("head", "{variant}"), plan.stamps("recording", "{recording}/{benchmark}")
+        folder = checkout / "artifacts" / "smoke" / "settings"
+        return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.json")}
+
+    params, before = checkout / "workflow" / "profiles" / "smoke" / "params.yaml", stamps()
+    assert stamps() == before
+
+    def changed(section, **values):
+        nonlocal before
+        change(params, section, **values)
+        last, before = before, stamps()
+        return {name for name in before if before[name] != last[name]}
+
+    assert changed("attentioncut", lambda_self=7.0) == {"attentioncut.json"}
+    assert changed("head", epochs=9) == {"head/inversion.json", "head/rgb.json"}
+    assert changed("variants", rgb={"head": {"input": "rgb", "width": 4}}) == {"head/rgb.json"}
+    new = {"layout": "saliency", "root": "elsewhere", "images": 3}
+    assert changed("benchmarks", val=new) == {"recording/attentioncut-noise/val.json"}
+    assert changed("evaluation", threshold=0.25) == set()
+
+
+def test_overrides_of_a_job_are_merged_into_its_settings(checkout):
+    plan = Plan("embedded")
+    pattern = plan.stamps("recording", "{recording}/{benchmark}")
+    path = pattern.format(recording="attentioncut-inversion", benchmark="test")
+    settings = load_sections(checkout / path)
+    assert settings.recording.latents == "inversion" and settings.recording.noun == "class"
+    assert list(settings.benchmarks) == ["test"]
+    pattern = plan.stamps("head", "{variant}")
+    settings = load_sections(checkout / pattern.format(variant="clean"))
+    assert settings.features.source == "clean" and settings.features.timesteps == (0.0,)
+
+
+def test_shards_hold_all_items(checkout):
+    plan = Plan("embedded")
+    settings = plan.settings
+    count = -(-settings.prompts.count // settings.synthesis.items_per_shard)
+    shards = plan.synthetic_shards("masks")
+    assert len(shards) == count
+    assert shards[0] == f"artifacts/embedded/masks/00000-of-{count:05d}.safetensors"
+    assert plan.indices(shards + plan.synthetic_shards("inversion")) == [
+        "artifacts/embedded/masks/index.parquet",
+        "artifacts/embedded/inversion/index.parquet",
+    ]
+
+
+def test_methods_are_run_on_the_benchmarks_where_they_are_shown(checkout):
+    plan = Plan("embedded")
+    settings = plan.settings
+
+    def benchmarks(shards):
+        return {path.split("/")[4] for path in shards}
+
+    def of(name):
+        return [path for path in plan.prediction_shards() if path.split("/")[3] == name]
+
+    held_out, boxes = comparison.held_out(settings), comparison.box_benchmarks(settings)
+    assert benchmarks(of("inversion")) == {*held_out, *boxes}
+    assert benchmarks(of("noise")) == {*held_out}
+    assert benchmarks(plan.mask_method_shards()) == {*comparison.mask_benchmarks(settings)}
+    assert {*plan.mask_method_shards()} <= {*plan.recording_shards("recording")}
+    predicted = {*plan.prediction_shards(), *plan.recording_shards("recording_masks")}
+    assert {*plan.evaluated_shards()} == predicted
+
+
+def test_a_job_gets_latents_and_model_only_if_it_reads_them(checkout):
+    plan = Plan("embedded")
+    inverted, rgb = job(variant="inversion", benchmark="test"), job(variant="rgb", benchmark="test")
+    assert plan.head_latents(inverted) == plan.synthetic_shards("inversion")
+    assert plan.head_latents(rgb) == plan.prediction_latents(rgb) == plan.head_model(rgb) == []
+    assert {*plan.prediction_latents(inverted)} <= {*plan.inversion_shards()}
+    noised = job(recording="attentioncut-noise", benchmark="test")
+    of_latents = job(recording="attentioncut-inversion", benchmark="test")
+    assert plan.recording_latents(noised) == []
+    assert plan.recording_latents(of_latents) == plan.prediction_latents(inverted)
+
+
+def test_model_files_are_weights_and_configuration(checkout):
+    folder = checkout / "base"
+    for name in ("model_index.json", "unet/config.json", "unet/w.safetensors", "unet/notes.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text('{"_class_name": "P", "unet": ["diffusers", "UNet"]}')
+    (folder / "README.md").write_text("a model card")
+    (folder / "samples").mkdir()
+    change(checkout / "params.yaml", "model", path="base")
+    assert Plan("embedded").model() == [
+        "base/model_index.json",
+        "base/unet/config.json",
+        "base/unet/w.safetensors",
+    ]
+    change(checkout / "params.yaml", "model", path="owner/name", revision="abc")
+    plan = Plan("embedded")
+    assert plan.model() == []
+    plan.check_inputs()
+
+
+def test_missing_inputs_are_named(checkout):
+    change(checkout / "params.yaml", "model", path="models/nothing")
+    with pytest.raises(DsegError, match=r"^model\.path: no pipeline in models/nothing"):
+        Plan("embedded").check_inputs()
+    change(checkout / "params.yaml", "model", path="owner/name", revision="abc")
+    benchmarks = {"ecssd": {"layout": "saliency", "root": "data/ecssd", "images": 1000}}
+    change(checkout / "params.yaml", "benchmarks", **benchmarks)
+    plan = Plan("embedded")
+    with pytest.raises(DsegError, match=r"^benchmarks\.ecssd\.root: no folder data/ecssd"):
+        plan.check_inputs()
+    assert plan.benchmark_folder(job(benchmark="ecssd")) == "data/ecssd"
+    assert plan.benchmark_folder(job(benchmark="val")) == "artifacts/embedded/world/val"
