@@ -33,6 +33,7 @@ COMMANDS = {
     "tables": ("stages.tables", "run", "scores -> result tables and metrics.json"),
     "figures": ("stages.figures", "run", "scores and masks -> figures"),
     "tracking": ("stages.tracking", "run", "results -> MLflow"),
+    "readme": ("stages.readme", "run", "results -> README.md"),
     "index": ("stages.index", "run", "write the indices of folders of shards"),
     "base-autoencoder": ("stages.base", "run_autoencoder", "train the base model's auto-encoder"),
     "base-unet": ("stages.base", "run_unet", "train the base model's U-Net"),

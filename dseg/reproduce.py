@@ -8,9 +8,12 @@ records of Snakemake's) is marked so. What is touched is only what content hashe
 
 import fcntl
 import json
+import os
+import platform
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +25,8 @@ import yaml
 from dseg.dvc_stages import dvc_file
 from dseg.errors import DsegError
 from dseg.plan import DEFAULT_PROFILE, Plan
+from dseg.shards import write_atomically
+from dseg.stages.readme import run as update_readme
 
 TARGETS = ("all",)
 QUIET = ("--quiet", "host", "rules")
@@ -67,19 +72,34 @@ def _reproduce(plan: Plan) -> None:
         _call("dvc", "checkout", "--quiet", "--allow-missing", *cached, may_fail=True)
         changes = _changes(file)
     fresh = [stages[name] for name in fresh_stages(stages, changes)]
-    if _pending(plan, TARGETS):
-        _mark_fresh(plan, fresh)
     pending = _pending(plan, TARGETS)
+    if pending and _mark_fresh(plan, fresh):
+        pending = _pending(plan, TARGETS)
     if pending:
+        from_nothing = not Path(plan.artifact("prompts")).exists()
+        began = time.monotonic()
         _compute(plan)
+        if from_nothing:
+            _write_duration(Path(plan.result("run.json")), time.monotonic() - began)
         changes = _changes(file)
     if changes:
         _call("dvc", "commit", "--quiet", "--force", file.as_posix())
     report = plan.result("report.html")
     if pending or not Path(report).is_file():
         _snakemake(plan, ["all"], "--report", report, *QUIET, quiet=True)
+    if pending or not Path(plan.artifact("tracking.json")).is_file():
+        _snakemake(plan, ["tracking"], *QUIET, quiet=True)
+    if plan.profile == DEFAULT_PROFILE:
+        update_readme(Path(plan.results()))
     if not pending:
         print("nothing to be done: all results are up to date")
+
+
+def _write_duration(path: Path, seconds: float) -> None:
+    """Keep how long a run from nothing took, and on what, for README.md."""
+    facts = {"seconds": round(seconds), "cores": os.cpu_count(), "machine": platform.machine()}
+    text = json.dumps(facts, indent=1) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def read_stages(file: Path) -> dict[str, Stage]:
@@ -134,11 +154,14 @@ def _changes(file: Path) -> dict[str, Any]:
     return {name.rpartition(":")[2]: entries for name, entries in json.loads(said).items()}
 
 
-def _mark_fresh(plan: Plan, fresh: Sequence[Stage]) -> None:
+def _mark_fresh(plan: Plan, fresh: Sequence[Stage]) -> bool:
+    """Tell Snakemake of the stages that DVC vouches for; whether it had to be told."""
     targets = [target for stage in fresh for target in stage.targets]
     allowed = ["--allowed-rules", *(rule for stage in fresh for rule in stage.rules)]
-    if targets and _pending(plan, targets, *allowed):
+    told = bool(targets) and _pending(plan, targets, *allowed)
+    if told:
         _snakemake(plan, targets, "--touch", "--forceall", *QUIET, *allowed, quiet=True)
+    return told
 
 
 def _pending(plan: Plan, targets: Sequence[str], *options: str) -> bool:

@@ -1,11 +1,14 @@
 """Stage `readme`: results -> the table and the gallery that README.md shows."""
 
+import json
 from pathlib import Path
 
 from dseg.errors import DsegError
+from dseg.progress import format_seconds
 from dseg.readme import replace_block, results_block
 from dseg.shards import write_atomically
 
+DURATION = "run.json"
 TABLE, GALLERY = "tables/saliency.md", "figures/gallery-test.png"
 CAPTION = (
     "Predictions on held-out images. From left to right: images evenly spaced from the worst to "
@@ -30,6 +33,13 @@ def run(results: Path, readme: Path = Path("README.md")) -> None:
     folder = results.resolve().relative_to(readme.resolve().parent).as_posix()
     table = (results / TABLE).read_text(encoding="utf-8")
     block = results_block(table, f"{folder}/{GALLERY}", CAPTION, folder)
+    duration = results / DURATION
+    if duration.is_file():
+        facts = json.loads(duration.read_text(encoding="utf-8"))
+        block += (
+            f" A run from nothing took {format_seconds(facts['seconds'])} on {facts['cores']} CPU "
+            f"cores ({facts['machine']}), the installation apart."
+        )
     old = readme.read_text(encoding="utf-8")
     new = replace_block(old, block)
     if new != old:

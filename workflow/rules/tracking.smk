@@ -1,0 +1,23 @@
+# Results to MLflow. Not among the results that `all` asks for, and unknown to DVC: the store is
+# this machine's own, and results that came from elsewhere are logged here without computing.
+rule tracking:
+    input:
+        rules.tables.output,
+        rules.figures.output,
+        masks=plan.synthetic_shards("masks"),
+        truths=plan.benchmark_folders(),
+        model=plan.model(),
+        settings=plan.stamp("tracking"),
+        code=plan.code("tracking"),
+    output:
+        plan.artifact("tracking.json"),
+    log:
+        plan.log("tracking"),
+    conda:
+        "../../environment.yml"
+    params:
+        artifacts=plan.folder,
+        results=plan.results,
+    shell:
+        "python -m dseg tracking --settings {input.settings} --artifacts {params.artifacts}"
+        " --masks {input.masks} --results {params.results} --out {output} 2>&1 | tee {log}"
