@@ -13,7 +13,7 @@ from dseg.settings import FeaturesSettings, HeadSettings, Settings
 
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
-CHOSEN_ON = "val"  # settings were chosen on it: no result on it is held out
+CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not held out
 MASK_RECORDING = "attentioncut-noise"  # all mask methods start from its attention
 MASK_REFERENCE = "otsu"
 FULL_METHOD = "attentioncut"

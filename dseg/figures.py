@@ -185,7 +185,7 @@ def sheet(picture: np.ndarray, columns: Sequence[str], rows: Sequence[str]) -> F
 
 
 @styled
-def loss_curve(points: Sequence[tuple[int, float]], smooth: int = 20) -> Figure:
+def loss_curve(points: Sequence[tuple[int, float]], smooth: int = 9) -> Figure:
     """Training loss against samples seen: each value, and the running mean of `smooth`."""
     samples, loss = np.array(points, dtype=np.float64).T
     figure = Figure(figsize=(5.5, 2.8), layout="constrained")
@@ -193,7 +193,8 @@ def loss_curve(points: Sequence[tuple[int, float]], smooth: int = 20) -> Figure:
     axis.plot(samples / 1000, loss, color=LIGHT, linewidth=0.8)
     width = min(smooth, len(loss))
     mean = np.convolve(loss, np.full(width, 1 / width), mode="valid")
-    axis.plot(samples[width - 1 :] / 1000, mean, color=BLUE, linewidth=1.6)
+    first = (width - 1) // 2  # each mean stands at the middle of what it averages
+    axis.plot(samples[first : first + len(mean)] / 1000, mean, color=BLUE, linewidth=1.6)
     # The first values are of untrained weights and would flatten all that follows.
     axis.set_ylim(0, 1.3 * float(np.quantile(loss, 0.95)))
     axis.set_xlabel("thousand training samples")

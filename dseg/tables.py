@@ -159,7 +159,8 @@ def mask_table(settings: Settings, scores: Scores) -> Table:
     return Table(
         name="mask-methods",
         title="Ways to make a mask from the same attention",
-        note=note + (f" Settings were chosen on {chosen}." if chosen in benchmarks else ""),
+        note=note
+        + (f" Settings were chosen in the domain of {chosen}." if chosen in benchmarks else ""),
         headings=tuple(("", head) for head in heads),
         cells=tuple(cells),
         columns=(
@@ -252,7 +253,7 @@ def _segmentation(
             cells.append((label, *shown))
     groups = [_benchmark(scores, benchmark, "iou") for benchmark in benchmarks]
     chosen = comparison.CHOSEN_ON
-    warning = f"Settings were chosen on {chosen}. " if chosen in benchmarks else ""
+    warning = f"Settings were chosen in the domain of {chosen}. " if chosen in benchmarks else ""
     at = f"at {settings.evaluation.threshold:g}"
     means = f"Acc and IoU {at}" if "acc" in metrics else f"IoU {at}"
     differences = ("minus_reference", "minus_reference_low", "minus_reference_high")

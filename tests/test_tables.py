@@ -166,7 +166,7 @@ def test_a_small_profile_shrinks_the_tables(tmp_path):
     tables = {table.name: table for table in build_tables(settings, scores)}
     assert tuple(tables) == comparison.TABLES
     assert len(tables["saliency"].cells) == 4  # two baselines, one recording, one head
-    assert "Settings were chosen on val" in tables["saliency"].note
+    assert "Settings were chosen in the domain of val" in tables["saliency"].note
     assert len(tables["mask-methods"].cells) == 1
     for name in ("localisation", "features", "pairs"):  # no boxes, no default variant
         assert tables[name].cells == ()

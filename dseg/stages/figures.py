@@ -175,8 +175,7 @@ def _mask_methods(settings: Settings, scores: Scores) -> Figure:
         found = {name: values for name, values in found.items() if len(values)}
         if found:
             count = len(next(iter(found.values())))
-            chosen = ", settings chosen here" if benchmark == comparison.CHOSEN_ON else ""
-            panels[f"{benchmark}, {count} images{chosen}"] = {
+            panels[f"{benchmark}, {count} images"] = {
                 labels[name]: mean_interval(values, seed=settings.seed)
                 for name, values in found.items()
             }
