@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
 WEIGHTS = ("text_encoder", "unet", "vae")
+INDEX = "model_index.json"
 
 
 def load_pipeline(
@@ -137,16 +138,19 @@ def pipeline_folder(path: str | Path, *, revision: str | None = None) -> Path:
 
 
 def model_identity(path: str | Path, *, revision: str | None = None) -> str:
-    """Hexadecimal sha256 of a pipeline's files: of the sorted lines of `sha256sum` over them.
+    """Hexadecimal sha256 of a pipeline: of the sorted lines of `sha256sum` over what is loaded.
 
-    Hidden files and folders do not count.
+    That is model_index.json and the files of its parts, but no model card or picture beside them,
+    and no hidden files.
 
     Raises:
         DsegError: As `pipeline_folder`.
     """
     folder = pipeline_folder(path, revision=revision)
+    parts = [name for name in _index(folder) if (folder / name).is_dir()]
+    files = [file for part in parts for file in (folder / part).rglob("*")]
     lines = []
-    for file in folder.rglob("*"):
+    for file in [folder / INDEX, *files]:
         name = file.relative_to(folder)
         if file.is_file() and not any(part.startswith(".") for part in name.parts):
             with file.open("rb") as stream:
@@ -285,7 +289,7 @@ def _device(name: str) -> torch.device:
 
 
 def _index(folder: Path) -> dict[str, Any]:
-    file = folder / "model_index.json"
+    file = folder / INDEX
     try:
         index = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:

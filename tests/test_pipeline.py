@@ -138,6 +138,8 @@ def test_tokenizer_without_a_limit_takes_the_text_encoders(copy: Path) -> None:
 def test_identity_is_of_the_content(tiny_pipeline: Path, copy: Path) -> None:
     digest = model_identity(tiny_pipeline)
     assert len(digest) == 64 and model_identity(copy) == digest
+    (copy / "README.md").write_text("a card")
+    assert model_identity(copy) == digest
     (copy / ".cache").mkdir()
     (copy / ".cache" / "x").write_text("hidden")
     assert model_identity(copy) == digest

@@ -70,7 +70,7 @@ def run_autoencoder(settings: Settings, out: Path) -> None:
     for step, loss in enumerate(track(losses, "decoder", plan.steps), start=1):
         rows.append((step, step * plan.batch_size, loss))
     with (out / "autoencoder.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("step", "samples", "loss"), *rows])
+        csv.writer(file, lineterminator="\n").writerows([("step", "samples", "loss"), *rows])
     _write(model.state_dict(), out / "autoencoder.safetensors")
 
 
@@ -170,7 +170,7 @@ class _Curve:
         self.rows.append({name: str(value) for name, value in row.items()})
         partial = self.path.with_suffix(".partial")
         with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
         partial.replace(self.path)
