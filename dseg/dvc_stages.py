@@ -210,17 +210,16 @@ def _params(
 def _sayers(
     key: str, params: Mapping[str, Any], override: Mapping[str, Any]
 ) -> list[tuple[bool, str]]:
-    """(whether the override says it, key) for a key, split where both files say a part."""
+    """(whether the override says it, key), for both files where both say a part of the key.
+
+    Whole sections, since a key that is added to a section later must not go unnoticed.
+    """
     below, above = _lookup(params, key), _lookup(override, key)
     if above is None:
         return [(False, key)]
     if not isinstance(below, dict) or not isinstance(above, dict) or key in REPLACED:
         return [(True, key)]
-    return [
-        sayer
-        for name in sorted({*below, *above})
-        for sayer in _sayers(f"{key}.{name}", params, override)
-    ]
+    return [(False, key), (True, key)]
 
 
 def _lookup(values: Any, key: str) -> Any:

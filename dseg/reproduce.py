@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from dseg.dvc_stages import dvc_file
+from dseg.dvc_stages import run as derive
 from dseg.errors import DsegError
 from dseg.plan import DEFAULT_PROFILE, Plan
 from dseg.shards import write_atomically
@@ -71,10 +72,16 @@ def _reproduce(plan: Plan) -> None:
         cached = [out for out in restorable if out.startswith("artifacts/")]
         _call("dvc", "checkout", "--quiet", "--allow-missing", *cached, may_fail=True)
         changes = _changes(file)
-    fresh = [stages[name] for name in fresh_stages(stages, changes)]
     pending = _pending(plan, TARGETS)
-    if pending and _mark_fresh(plan, fresh):
-        pending = _pending(plan, TARGETS)
+    if pending:
+        # DVC vouches for no more than its file makes it look at, and a profile may have come to
+        # set other keys since that was derived.
+        before = file.read_bytes()
+        derive(plan.profile)
+        if file.read_bytes() != before:
+            stages, changes = read_stages(file), _changes(file)
+        if _mark_fresh(plan, [stages[name] for name in fresh_stages(stages, changes)]):
+            pending = _pending(plan, TARGETS)
     if pending:
         from_nothing = not Path(plan.artifact("prompts")).exists()
         began = time.monotonic()
