@@ -1,7 +1,9 @@
-"""The command line: `python -m dseg STAGE --settings FILE ...`.
+"""The command line: `dseg COMMAND ...`, or `python -m dseg COMMAND ...`.
 
-A stage's options are the arguments of its module's `run`: name, type and, from the docstring,
-meaning. So this file knows nothing about any stage; what a stage is given stands in its rule.
+A command's options are the arguments of its function: name, type and, from the docstring, meaning.
+Arguments that are positional only (before a `/`) are given without a name, a sequence as one or
+more words. So this file knows nothing about any stage; what a stage is given stands in its rule.
+A command of two words, like `data list`, is one of a group.
 """
 
 import argparse
@@ -46,39 +48,65 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status; 2 after an error that the user can mend."""
+    """Run one command and return its exit status.
+
+    That is 0, or what the function returns if it returns a status; 2 after an error that the user
+    can mend.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        function, arguments = _parse(argv)
-        function(**arguments)
+        function, words, options = _parse(argv)
+        status = function(*words, **options)
     except DsegError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
+    return status if isinstance(status, int) else 0
 
 
-def _parse(argv: Sequence[str]) -> tuple[Callable[..., object], dict[str, Any]]:
-    """The function that `argv` asks for, and its arguments; settings files are read."""
+def _parse(argv: Sequence[str]) -> tuple[Callable[..., object], list[Any], dict[str, Any]]:
+    """The function that `argv` asks for, its positional arguments and its options."""
     parser = argparse.ArgumentParser(prog="dseg", description="Segmentation by diffusion models.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    groups: dict[str, Any] = {}
     function: Callable[..., object] | None = None
     for name, (module, attribute, purpose) in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose, description=f"{purpose}.")
-        if argv and argv[0] == name:  # only the one called, since imports take seconds
+        *group, last = name.split()
+        if group and group[0] not in groups:
+            members = ", ".join(
+                key.split()[1] for key in COMMANDS if key.startswith(f"{group[0]} ")
+            )
+            branch = commands.add_parser(group[0], help=members, description=f"{members}.")
+            groups[group[0]] = branch.add_subparsers(required=True, metavar="COMMAND")
+        siblings = groups[group[0]] if group else commands
+        command = siblings.add_parser(last, help=purpose, description=f"{purpose}.")
+        if list(argv[: len(group) + 1]) == [*group, last]:  # only this one: imports take seconds
             function = getattr(importlib.import_module(f"dseg.{module}"), attribute)
-            _add_options(command, function)
-    arguments = vars(parser.parse_args(argv))
-    del arguments["command"]
+            _add_arguments(command, function)
+    options = vars(parser.parse_args(argv))
     assert function is not None  # parse_args leaves with an error on an unknown command
-    return function, arguments
+    words = [options.pop(parameter.name) for parameter in _positional(function)]
+    return function, words, options
 
 
-def _add_options(parser: argparse.ArgumentParser, function: Callable[..., object]) -> None:
+def _positional(function: Callable[..., object]) -> list[inspect.Parameter]:
+    parameters = inspect.signature(function).parameters.values()
+    return [each for each in parameters if each.kind is inspect.Parameter.POSITIONAL_ONLY]
+
+
+def _add_arguments(parser: argparse.ArgumentParser, function: Callable[..., object]) -> None:
     hints = typing.get_type_hints(function)
     meanings = _meanings(function)
+    for parameter in _positional(function):
+        words = {"help": meanings.get(parameter.name)} | _type(hints[parameter.name])
+        words["metavar"] = parameter.name.upper()
+        if parameter.default is not inspect.Parameter.empty:
+            words |= {"nargs": "*" if "nargs" in words else "?", "default": parameter.default}
+        parser.add_argument(parameter.name, **words)
     for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            continue
         required = parameter.default is inspect.Parameter.empty
         options: dict[str, Any] = {"help": meanings.get(name)}
         if name == "settings":
@@ -101,10 +129,12 @@ def _settings(path: str) -> Any:
 
 
 def _type(hint: Any) -> dict[str, Any]:
-    """Options of argparse for one of int, float, str, Path, a sequence of them, or a union."""
+    """Options of argparse for int, float, str, Path, Literal, a sequence of them, or a union."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         members = [member for member in typing.get_args(hint) if member is not types.NoneType]
         return _type(Path if Path in members else members[0])
+    if typing.get_origin(hint) is typing.Literal:
+        return {"choices": typing.get_args(hint)}
     if typing.get_origin(hint) is not None:
         return _type(typing.get_args(hint)[0]) | {"nargs": "+"}
     return {"type": hint, "metavar": hint.__name__.upper()}

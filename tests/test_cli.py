@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
@@ -83,3 +84,45 @@ def test_unknown_and_missing_arguments_end_with_status_2(command):
         with pytest.raises(SystemExit) as end:
             cli.main(arguments)
         assert end.value.code == 2
+
+
+def gather(paths: Sequence[Path], /, way: Literal["fast", "safe"] = "safe") -> int:
+    """Gather files.
+
+    Args:
+        paths: What to gather.
+        way: How.
+    """
+    CALLS.append((paths, way))
+    return 1 if Path("broken") in paths else 0
+
+
+@pytest.fixture
+def group(monkeypatch):
+    """Commands `data gather` and `data cut`."""
+    commands = {
+        "data gather": ("errors", "gather", "gather things"),
+        "data cut": ("errors", "stage", "cut something"),
+    }
+    monkeypatch.setattr(cli, "COMMANDS", commands)
+    monkeypatch.setattr("dseg.errors.gather", gather, raising=False)
+
+
+def test_positional_arguments_are_given_without_a_name(group):
+    assert cli.main(["data", "gather", "a", "b", "--way", "fast"]) == 0
+    assert CALLS == [([Path("a"), Path("b")], "fast")]
+
+
+def test_a_status_that_the_function_returns_is_the_program_s(group):
+    assert cli.main(["data", "gather", "a", "broken"]) == 1
+
+
+def test_a_group_lists_its_commands_and_refuses_others(group, capsys):
+    for arguments, status in ((["data", "--help"], 0), (["data", "lose"], 2), (["data"], 2)):
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        assert end.value.code == status
+    assert "gather things" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        cli.main(["data", "gather", "a", "--way", "sideways"])
+    assert end.value.code == 2
