@@ -229,6 +229,13 @@ class EvaluationSettings(Section):
     """Soft masks above this are foreground."""
 
 
+class InstrumentsSettings(Section):
+    images: Count
+    """Renders each instrument is trained on."""
+    epochs: Count
+    """Passes over them."""
+
+
 class AutoencoderSettings(Section):
     channels: Count
     """Latent channels."""
@@ -296,6 +303,7 @@ class Settings(Section):
     """Heads to train, by name, each as what it changes of features and head."""
     evaluation: EvaluationSettings
     tracking: TrackingSettings
+    instruments: InstrumentsSettings
     base: BaseSettings
 
     def variant(self, name: str) -> tuple[FeaturesSettings, HeadSettings]:
