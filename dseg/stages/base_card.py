@@ -18,6 +18,7 @@ from dseg.figures import learning_curve, loss_curve, save_png, sheet
 from dseg.pipeline import load_pipeline
 from dseg.progress import format_seconds
 from dseg.stages.base_curve import ROOT
+from dseg.world.backgrounds import TRAIN_CONTEXTS
 from dseg.world.captions import caption
 from dseg.world.kinds import KIND_NAMES
 from dseg.world.quality import localisation, noun_maps, reconstruction, sample
@@ -76,6 +77,7 @@ def run(
         "iou": f"{localisation(maps, samples):.3f}",
         "iou_root": f"{localisation(maps, samples, ROOT):.3f}",
         "accuracy": f"{100 * float(learnt[-1]['accuracy']):.1f}",
+        "prompts": str(len(KIND_NAMES) * len(TRAIN_CONTEXTS)),
         "classifier": f"{100 * quality['classifier_accuracy']:.1f}",
         "images": str(len(samples)),
         "samples": f"{int(curve[-1]['samples']):,}",
