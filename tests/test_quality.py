@@ -1,18 +1,21 @@
 """Measures of a base model, on maps and images made up so that the answer is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from dseg.datasets import open_benchmark
 from dseg.resample import resize
+from dseg.stages import world as stage
 from dseg.world.quality import localisation
-from dseg.world.splits import draw_split, write_split
 
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world") / "val"
-    write_split("val", draw_split("val", 0, 6), folder)
+    world = SimpleNamespace(size=64, images={"val": 6}, shift_strength=0.5)
+    stage.run(SimpleNamespace(seed=0, world=world), "val", folder)
     return open_benchmark("saliency", folder)
 
 
