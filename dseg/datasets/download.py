@@ -18,7 +18,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request, build_opener
 
 from dseg import __version__
 from dseg.datasets.hashes import BLOCK, split_blocks
@@ -104,11 +104,18 @@ def _fetch_rest(address: str, part: Path, file: BinaryIO, timeout: float) -> Non
         if version := note.get("version"):
             headers["If-Range"] = version  # another version: all of it, from its first byte
     try:
-        response: HTTPResponse = urlopen(Request(address, headers=headers), timeout=timeout)
+        # An opener of its own, since urllib's common one keeps the proxies of its first use.
+        request = Request(address, headers=headers)
+        response: HTTPResponse = build_opener().open(request, timeout=timeout)
     except HTTPError as error:
         with error:
             if error.code == 416 and _total(error.headers) == start:
-                return
+                if note.get("total") in (None, start):
+                    return
+                raise DsegError(
+                    f"{address}: the server contradicts itself, {note['total']} bytes first and "
+                    f"then {start}; remove {part} and try again, or fetch another copy by hand"
+                ) from error
             if error.code == 416:
                 file.truncate(0)
                 raise _Interrupted("what has come is not a part of what is there now") from error

@@ -6,7 +6,7 @@ may write to. What it names is held against it ever after.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -39,7 +39,7 @@ class Hashes:
     contents: dict[str, str] = field(default_factory=dict)
 
 
-def digest(path: Path, *, blocks: Iterator[bytes] | None = None) -> Digest:
+def digest(path: Path, *, blocks: Iterable[bytes] | None = None) -> Digest:
     """Size, SHA-256 and MD5 of a file.
 
     Args:
