@@ -60,10 +60,10 @@ def unpack(
     temporary.mkdir()
     try:
         _unpack_parts(archive, archive, temporary, parts, only)
-        for place in sorted(set(parts.values())):
-            if not (temporary / place).exists():
-                wanted = next(part for part in parts if parts[part] == place)
-                raise DsegError(f"{archive}: holds no {wanted}; fetch the right archive")
+        lacking = [part for part, place in parts.items() if not (temporary / place).exists()]
+        if lacking:
+            raise DsegError(f"{archive}: holds no file of {lacking[0]}; fetch the right archive")
+        for place in parts.values():
             target = folder / place
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
