@@ -42,7 +42,10 @@ def test_after_a_cut_only_the_missing_bytes_are_sent(server: Loopback, part: Pat
     get(server, part)
     assert part.read_bytes() == BODY
     assert [request.sent for request in server.requests] == [1_200_000, 700_000, 1_100_000]
-    assert [request.range for request in server.requests[1:]] == ["bytes=1200000-", "bytes=1900000-"]
+    assert [request.range for request in server.requests[1:]] == [
+        "bytes=1200000-",
+        "bytes=1900000-",
+    ]
 
 
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: Loopback, part: Path) -> None:
@@ -62,9 +65,7 @@ def test_a_server_without_ranges_sends_it_all_again(server: Loopback, part: Path
 
 
 @pytest.mark.parametrize("dated", [False, True])
-def test_two_versions_of_a_file_are_never_joined(
-    server: Loopback, part: Path, dated: bool
-) -> None:
+def test_two_versions_of_a_file_are_never_joined(server: Loopback, part: Path, dated: bool) -> None:
     if dated:
         server.etag, server.date = 'W/"weak"', "Mon, 02 Jan 2012 00:00:00 GMT"
     server.cuts = [1_000_000, 0, 0, 0, 0]
