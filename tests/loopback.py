@@ -24,6 +24,7 @@ class Loopback:
 
     Attributes:
         files: Bodies by path.
+        moved: New addresses by path, answered with 301.
         port: Its port.
         ranges: Whether it answers a part where a part is asked for.
         etag: Tag of every file; None sends none.
@@ -35,6 +36,7 @@ class Loopback:
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
     port: int = 0
     ranges: bool = True
     etag: str | None = '"one"'
@@ -61,6 +63,8 @@ def serve() -> Iterator[Loopback]:
             state.requests.append(request)
             if state.statuses:
                 return self.refuse(request, state.statuses.pop(0))
+            if to := state.moved.get(self.path.lstrip("/")):
+                return self.refuse(request, 301, {"Location": to})
             # A proxy is asked for a whole address.
             body = state.files.get(re.sub(r"^http://[^/]+", "", self.path).lstrip("/"))
             if body is None:

@@ -103,6 +103,14 @@ def test_a_part_longer_than_the_file_is_not_a_part_of_it(server: Loopback, part:
     assert part.read_bytes() == BODY
 
 
+def test_a_file_that_moved_is_followed_and_resumed(server: Loopback, part: Path) -> None:
+    server.moved["old.zip"] = server.address("a.zip")
+    server.cuts = [1_000_000]
+    get(server, part, "old.zip")
+    assert part.read_bytes() == BODY
+    assert [request.sent for request in server.requests] == [0, 1_000_000, 0, 2_000_000]
+
+
 def test_a_busy_server_is_asked_again(server: Loopback, part: Path) -> None:
     server.statuses = [503, 429, 500]
     get(server, part)

@@ -186,9 +186,9 @@ def test_a_file_that_changed_is_not_recorded_anew(tmp_path: Path) -> None:
     mask = store.folder / "ground_truth_mask" / "0001.png"
     whole = mask.read_bytes()
     Image.new("L", (9, 8)).save(mask)
-    (store.folder / "images" / "0002.jpg").rename(store.folder / "0002.jpg")  # not prepared
-    assert find_state(store) != "prepared"
-    (store.folder / "0002.jpg").rename(store.folder / "images" / "0002.jpeg")
+    # A recorded name that is gone makes it unprepared, so that all of it is looked at again.
+    (store.folder / "images" / "0002.jpg").rename(store.folder / "images" / "0002.jpeg")
+    assert find_state(store) == "unpacked"
     with pytest.raises(DsegError, match=r"0001\.png: differs from what .*ecssd\.hashes\.json"):
         prepare(store)
     mask.write_bytes(whole)
