@@ -132,6 +132,13 @@ def test_a_wrong_length_is_noticed(server: Loopback, part: Path) -> None:
         get(server, part)
 
 
+def test_a_file_larger_than_the_disk_is_refused_at_once(server: Loopback, part: Path) -> None:
+    server.length = 10**18
+    with pytest.raises(DsegError, match=r"1000000000\.00 GB are missing, but only .* are free"):
+        get(server, part)
+    assert part.stat().st_size == 0 and len(server.requests) == 1
+
+
 def test_a_file_without_a_length_is_fetched(server: Loopback, part: Path) -> None:
     server.length = 0
     get(server, part)

@@ -65,7 +65,17 @@ _ECSSD = "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/"
 _DUT = "http://saliencydetection.net/"
 _VOC = "http://host.robots.ox.ac.uk/pascal/VOC/"
 _COCO = "http://images.cocodataset.org/"
-_VOC_FOLDERS = ("JPEGImages", "Annotations", "ImageSets")
+
+
+def _voc(year: int, images: int, date: str, size: int, md5: str) -> Benchmark:
+    name, page = f"VOCtrainval_{date}.tar", f"{_VOC}voc{year}/"
+    folders = ("JPEGImages", "Annotations", "ImageSets")
+    parts = {f"VOC{year}/{folder}": folder for folder in folders}
+    source = Source(name, page + name, size, md5, parts)
+    return Benchmark(
+        f"voc{year % 100:02}", f"VOC {year} trainval", "voc", images, page, (source,), folders
+    )
+
 
 _ALL = (
     Benchmark(
@@ -148,40 +158,8 @@ _ALL = (
         graded=True,
         empty=5,
     ),
-    Benchmark(
-        "voc07",
-        "VOC 2007 trainval",
-        "voc",
-        5011,
-        f"{_VOC}voc2007/",
-        (
-            Source(
-                "VOCtrainval_06-Nov-2007.tar",
-                f"{_VOC}voc2007/VOCtrainval_06-Nov-2007.tar",
-                size=460_032_000,
-                md5="c52e279531787c972589f7e41ab4ae64",
-                parts={f"VOC2007/{folder}": folder for folder in _VOC_FOLDERS},
-            ),
-        ),
-        _VOC_FOLDERS,
-    ),
-    Benchmark(
-        "voc12",
-        "VOC 2012 trainval",
-        "voc",
-        11540,
-        f"{_VOC}voc2012/",
-        (
-            Source(
-                "VOCtrainval_11-May-2012.tar",
-                f"{_VOC}voc2012/VOCtrainval_11-May-2012.tar",
-                size=1_999_639_040,
-                md5="6cd6e144f989b92b3379bac3b3de84fd",
-                parts={f"VOC2012/{folder}": folder for folder in _VOC_FOLDERS},
-            ),
-        ),
-        _VOC_FOLDERS,
-    ),
+    _voc(2007, 5011, "06-Nov-2007", 460_032_000, "c52e279531787c972589f7e41ab4ae64"),
+    _voc(2012, 11540, "11-May-2012", 1_999_639_040, "6cd6e144f989b92b3379bac3b3de84fd"),
     Benchmark(
         "coco20k",
         "COCO20K",
