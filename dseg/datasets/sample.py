@@ -45,6 +45,14 @@ class Sample:
         """
         return _read(self.path, "RGB")
 
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image as `image` gives it; its pixels are not decoded.
+
+        Raises:
+            DsegError: The file is missing or not a readable image.
+        """
+        return _upright_size(self.path)
+
     def grey_mask(self) -> np.ndarray | None:
         """The true mask as stored, (H, W) uint8 from 0 to 255; None if there is none.
 

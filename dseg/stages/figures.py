@@ -73,7 +73,7 @@ def run(
     Raises:
         DsegError: A table, shard or benchmark is not usable.
     """
-    scores = read_scores(evaluation, mask_methods, masks)
+    scores = read_scores(evaluation, mask_methods, masks, settings.evaluation.mode)
     draw: dict[str, Callable[[], Figure]] = {
         "masks": partial(_masks, prompts, synthesis, masks),
         "mask-methods": partial(_mask_methods, settings, scores),

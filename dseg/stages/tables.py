@@ -41,7 +41,7 @@ def run(
     Raises:
         DsegError: A table or shard is not usable, or their contents contradict each other.
     """
-    scores = read_scores(evaluation, mask_methods, masks)
+    scores = read_scores(evaluation, mask_methods, masks, settings.evaluation.mode)
     for table in build_tables(settings, scores):
         for suffix, form in FORMS.items():
             _write(form(table), out / "tables" / f"{table.name}.{suffix}")
