@@ -338,6 +338,49 @@ def test_published_mae_of_every_sod_image(
         assert image.mae == pytest.approx(float(stored[image.id]["MAE"]), abs=5.1e-7)
 
 
+def sod_pairs(shared: Path, method: str, every: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """8-bit maps of a published method and masks of every so many images of SOD."""
+    sod = shared / "data" / "sod"
+    paths = sorted((sod / "masks").glob("*.png"))[::every]
+    return [
+        (
+            np.array(Image.open(sod / "saliency_maps" / method / path.name)),
+            np.array(Image.open(path)),
+        )
+        for path in paths
+    ]
+
+
+@pytest.mark.parametrize("method", ["DSS", "PiCANet"])
+def test_published_precision_recall_and_f_of_every_sod_image(shared: Path, method: str) -> None:
+    """The toolbox's adaptive scores: those of the map cut at twice its mean."""
+    with (shared / "data" / "sod" / "per_image_scores.csv").open(newline="") as file:
+        stored = {row["image"]: row for row in csv.DictReader(file) if row["method"] == method}
+    names = [path.stem for path in sorted((shared / "data" / "sod" / "masks").glob("*.png"))]
+    for name, (soft, truth) in zip(names, sod_pairs(shared, method, every=1), strict=True):
+        values = stretched(soft)
+        cut = values >= min(2 * values.mean(), 1)
+        curves = image_curves(cut, truth > 127, "curve", name)
+        for ours, theirs in ((curves.precision, "precision"), (curves.recall, "recall")):
+            # Any threshold but the lowest, which takes everything, finds this binary map.
+            assert ours[1] == pytest.approx(float(stored[name][f"adaptive_{theirs}"]), abs=1e-6)
+        assert curves.f[1] == pytest.approx(float(stored[name]["adaptive_F"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["DSS", "PiCANet"])
+def test_pysod_equals_the_package_on_sod(shared: Path, method: str) -> None:
+    assert_equals_the_package(sod_pairs(shared, method, every=10))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("method", ["DSS", "PiCANet"])
+def test_every_protocol_equals_its_loop_on_sod(shared: Path, method: str, protocol: str) -> None:
+    for soft, grey in sod_pairs(shared, method, every=100):
+        curves = image_curves(soft, grey > 127, protocol)
+        got = np.stack([curves.precision, curves.recall, curves.f, curves.iou])
+        np.testing.assert_allclose(got, loop(soft, grey > 127, protocol), rtol=0, atol=1e-12)
+
+
 def test_protocols_are_different_numbers_on_the_same_maps(
     sod_scores: dict[str, dict[str, Accumulator]],
 ) -> None:
