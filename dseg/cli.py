@@ -33,6 +33,8 @@ COMMANDS = {
     "mask-methods": ("stages.mask_methods", "run", "recorded attention -> IoU of mask methods"),
     "evaluation": ("stages.evaluation", "run", "predicted masks -> scores"),
     "tables": ("stages.tables", "run", "scores -> result tables and metrics.json"),
+    "benchmark-tables": ("stages.benchmark_tables", "run", "published scores beside ours"),
+    "score": ("stages.score", "run", "folders of soft masks and true masks -> all scores"),
     "figures": ("stages.figures", "run", "scores and masks -> figures"),
     "tracking": ("stages.tracking", "run", "results -> MLflow"),
     "readme": ("stages.readme", "run", "results -> README.md"),

@@ -248,6 +248,18 @@ def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
             f"expected one of evaluation.protocols ({', '.join(evaluation.protocols)}), got "
             f"{evaluation.protocol!r}",
         )
+    if evaluation.mode not in evaluation.modes:
+        yield (
+            ("evaluation", "mode"),
+            f"expected one of evaluation.modes ({', '.join(evaluation.modes)}), got "
+            f"{evaluation.mode!r}",
+        )
+    if "none" not in evaluation.postprocessing:
+        yield (
+            ("evaluation", "postprocessing"),
+            "expected 'none' among them, which the main tables show, got "
+            f"{list(evaluation.postprocessing)}",
+        )
 
 
 def _explain(entry: Any) -> tuple[_Key, str]:

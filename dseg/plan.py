@@ -212,7 +212,7 @@ class Plan:
 
     def tables(self, *suffixes: str) -> list[str]:
         """The files of all result tables in these forms."""
-        names = comparison.TABLES
+        names = comparison.tables(self.settings)
         return [self.result(f"tables/{name}.{suffix}") for name in names for suffix in suffixes]
 
     def figures(self, suffix: str) -> list[str]:

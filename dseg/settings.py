@@ -31,6 +31,8 @@ from dseg.section import (
 
 Split = Literal["val", "test", "shift", "multi"]
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
+Mode = Literal["multi", "single"]
+Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
 WORLD = "world/"
 
 
@@ -223,8 +225,20 @@ class EvaluationSettings(Section):
     """Metric protocols to compute."""
     protocol: Protocol
     """The one that tables and figures show."""
+    modes: Annotated[tuple[Mode, ...], FROM_LIST, SOME, DISTINCT]
+    """What of a mask is scored: all of the soft map (multi), one component (single)."""
+    mode: Mode
+    """The one that tables and figures show."""
+    postprocessing: Annotated[tuple[Postprocessing, ...], FROM_LIST, SOME, DISTINCT]
+    """What is done to masks before they are scored; tables and figures show none."""
+    truth: Literal["protocol", "half"]
+    """Where grey true masks are cut: as the protocol's code does, or above one half in all."""
     box: Literal["largest", "all"]
     """Component of the mask that the predicted box encloses."""
+    difficult: Literal["keep", "drop"]
+    """True boxes of VOC objects marked difficult or truncated."""
+    crowd: Literal["keep", "drop"]
+    """True boxes of COCO annotations that are crowds."""
     threshold: Fraction
     """Soft masks above this are foreground."""
 
