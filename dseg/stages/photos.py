@@ -91,8 +91,9 @@ def read_photo(file: PhotoFile) -> Photo:
     """
     try:
         with warnings.catch_warnings():
-            # Pillow refuses at twice the size at which it warns: phones make such images.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Of metadata that is not read here, and of sizes that are still decoded: phones make
+            # images of more pixels than Pillow warns at; it refuses at twice as many.
+            warnings.simplefilter("ignore")
             with Image.open(file.path) as image:
                 orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
                 return Photo(file, as_rgb(image), orientation)
