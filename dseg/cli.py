@@ -36,6 +36,8 @@ COMMANDS = {
     "benchmark-tables": ("stages.benchmark_tables", "run", "published scores beside ours"),
     "score": ("stages.score", "run", "folders of soft masks and true masks -> all scores"),
     "figures": ("stages.figures", "run", "scores and masks -> figures"),
+    "export": ("stages.export", "run", "a trained head -> a folder that segments images by itself"),
+    "segment": ("stages.segment", "run", "your own images -> masks, overlays and boxes"),
     "tracking": ("stages.tracking", "run", "results -> MLflow"),
     "readme": ("stages.readme", "run", "results -> README.md"),
     "index": ("stages.index", "run", "write the indices of folders of shards"),
