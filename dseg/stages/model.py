@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def base_model(
-    model: ModelSettings, batch: str, size: int, *, rows: int | None = None
+    model: ModelSettings,
+    batch: str,
+    size: int,
+    *,
+    images: int | None = None,
+    rows: int | None = None,
 ) -> Iterator["StableDiffusionPipeline"]:
     """The loaded base model, for the length of a ``with`` block; one line on it on standard error.
 
     Args:
         model: Which model, in which type, on which device.
         batch: The setting that memory is proportional to, such as "synthesis.batch_size".
-        size: Its value: images at once.
-        rows: Latents in a pass of the U-Net, where that is more than one an image.
+        size: Its value.
+        images: Images encoded or decoded at once; None: as many as `size`.
+        rows: Latents in a pass of the U-Net; None: as many as `size`.
 
     Raises:
         DsegError: As `load_pipeline`; there is too little memory by the estimate of
@@ -39,8 +45,8 @@ def base_model(
         pass_bytes(
             read_configuration(folder, "unet"),
             read_configuration(folder, "vae"),
-            images=size,
-            rows=rows or size,
+            images=size if images is None else images,
+            rows=size if rows is None else rows,
             dtype=model.dtype,
         ),
         free_bytes(device),
