@@ -31,6 +31,7 @@ _CONDITIONS = (
     "class_embed_type",
     "encoder_hid_dim_type",
     "num_class_embeds",
+    "time_cond_proj_dim",
 )
 
 
