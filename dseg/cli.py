@@ -52,6 +52,7 @@ COMMANDS = {
     "data download": ("stages.data", "download", "fetch benchmarks, or go on fetching them"),
     "data prepare": ("stages.data", "prepare", "unpack benchmarks and check them as a whole"),
     "data verify": ("stages.data", "verify", "hold benchmarks against their recorded hashes"),
+    "data classes": ("stages.class_names", "fetch", "fetch a public list of class names"),
     "schema": ("plan", "write_schema", "write the JSON schema of params.yaml"),
     "dvc": ("dvc_stages", "run", "write dvc.yaml from the workflow's graph"),
     "reproduce": ("reproduce", "run", "bring all results of a profile up to date"),
