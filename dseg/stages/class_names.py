@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 
 from dseg import __version__
 from dseg.errors import DsegError
+from dseg.settings import ClassFile
 from dseg.shards import write_atomically
 
 FOLDER = Path("data/classes")
@@ -140,3 +141,14 @@ def _hash(names: Sequence[str]) -> str:
 
 def _lines(names: Sequence[str]) -> str:
     return "".join(f"{name}\n" for name in names)
+
+
+def names_of(classes: Sequence[str] | ClassFile) -> tuple[str, ...]:
+    """The class names that the setting `prompts.classes` lists, or whose file it names.
+
+    Raises:
+        DsegError: As `read_class_names`.
+    """
+    if isinstance(classes, ClassFile):
+        return read_class_names(Path(classes.file))
+    return tuple(classes)
