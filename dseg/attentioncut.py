@@ -93,7 +93,9 @@ def attention_cut(
     for _ in range(settings.colour_iterations if settings.lambda_colour > 0 else 1):
         graph = with_colour(problem, foreground, settings.lambda_colour)
         labels = minimum_cut(graph)
-        foreground = labels[:size].reshape(shape)
+        last, foreground = foreground, labels[:size].reshape(shape)
+        if np.array_equal(foreground, last):  # the same colours would give the same cut
+            break
     full = (image.shape[0], image.shape[1])
     mask = resize(foreground, full) > 0.5
     soft = resize((_data_probability(graph, size).reshape(shape) + foreground) / 2, full)

@@ -34,6 +34,7 @@ SECTIONS = (
     "benchmarks",
     "recording",
     "recordings",
+    "mask_recordings",
     "features",
     "head",
     "variants",

@@ -69,7 +69,8 @@ def run(
         model.path, revision=model.revision, dtype=model.dtype, device=model.device
     )
     timesteps = [_timestep(settings, pipe, fraction) for fraction in recording.timesteps]
-    plan = AttentionPlan(attention.cross_strides, attention.affinity_stride, attention.neighbours)
+    stride = recording.affinity_stride or attention.affinity_stride
+    plan = AttentionPlan(attention.cross_strides, stride, attention.neighbours)
     parts: list[dict[str, np.ndarray]] = []
     starts = range(0, len(samples), recording.batch_size)
     for start in track(starts, f"recording, {benchmark}, shard {shard}"):

@@ -16,6 +16,7 @@ SECTIONS = (
     "benchmarks",
     "recording",
     "recordings",
+    "mask_recordings",
     "features",
     "head",
     "variants",
