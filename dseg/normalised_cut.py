@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.linalg import eigh
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 
@@ -141,7 +140,10 @@ def diffcut(
         return np.zeros(shape, np.float32)
     rows = affinity.from_rows(indices, weights, *shape)
     values = crossmap.normalise(resize(cross, rows.shape))
-    labels = recursive_cut(Similarity(cosine_similarity(rows) ** DIFFCUT_POWER, DIFFCUT_FLOOR))
+    alike = cosine_similarity(rows) ** DIFFCUT_POWER
+    alike.data[alike.data < DIFFCUT_FLOOR] = 0  # the floor stands for these as well
+    alike.eliminate_zeros()
+    labels = recursive_cut(Similarity(alike, DIFFCUT_FLOOR))
     flat = values.ravel().astype(np.float64)
     means = np.bincount(labels, weights=flat) / np.bincount(labels)
     chosen = means > crossmap.otsu(values)
@@ -169,8 +171,8 @@ def second_eigenvector(graph: Similarity) -> np.ndarray:
     count = len(scale)
     if count <= _DENSE:
         dense = (graph.sparse.toarray() + graph.floor) * scale * scale[:, None]
-        _, vectors = eigh(dense, subset_by_index=[count - 2, count - 1])
-        return np.asarray(vectors[:, 0] * scale)
+        _, vectors = np.linalg.eigh(dense)
+        return np.asarray(vectors[:, -2] * scale)
     normalised = csr_array(diags_array(scale) @ graph.sparse @ diags_array(scale))
     # The largest eigenvector is known, D^1/2 1; without it the wanted one is the largest.
     known = 1 / scale
