@@ -164,6 +164,36 @@ def with_colour(problem: Problem, foreground: np.ndarray, weight: float) -> Grap
     return replace(problem.graph, unary=unary)
 
 
+def terms(problem: Problem, graph: Graph, labels: np.ndarray) -> dict[str, float]:
+    """What each term of the energy costs at a labelling, in nats; they sum to the energy.
+
+    Args:
+        problem: As `pose` gives it.
+        graph: That of `with_colour`.
+        labels: bool, one a node.
+
+    Returns:
+        By name: data (pixels and cells), colour, contrast, self, link. Without a pixel layer all
+        edges are of the term self.
+    """
+    pixels = problem.foreground.size
+    plain = problem.graph.unary
+    data = np.where(labels, plain[:, 1], plain[:, 0]).sum()
+    unary = np.where(labels, graph.unary[:, 1], graph.unary[:, 0]).sum()
+    unequal = labels[graph.edges[:, 0]] != labels[graph.edges[:, 1]]
+    costs = np.where(unequal, graph.weights, 0)
+    layered = len(labels) > pixels
+    first = len(grid_edges(*problem.foreground.shape)[0]) if layered else 0
+    last = len(costs) - pixels if layered else len(costs)
+    return {
+        "data": float(data),
+        "colour": float(unary - data),
+        "contrast": float(costs[:first].sum()),
+        "self": float(costs[first:last].sum()),
+        "link": float(costs[last:].sum()),
+    }
+
+
 def contrast_edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Edges (m, 2) of the pixel grid and their v_pq, from an image uint8 (h, w, 3).
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from dseg.affinity import from_rows, similarity_edges
-from dseg.cutenergy import cell_of_pixel, contrast_edges, pose, with_colour, working_shape
+from dseg.cutenergy import (
+    cell_of_pixel,
+    contrast_edges,
+    pose,
+    terms,
+    with_colour,
+    working_shape,
+)
 from dseg.errors import DsegError
 from dseg.graphcut import energy, minimum_cut
 
@@ -101,6 +108,22 @@ def test_data_costs_are_minus_the_logarithm_of_the_clipped_probability():
     assert f.min() >= 0.1 and f.max() <= 0.9 and f.min() < 0.5 < f.max()
     np.testing.assert_allclose(problem.graph.unary[:9, 1], -np.log(f.ravel()) / 9)
     np.testing.assert_allclose(problem.graph.unary[:9, 0], -np.log(1 - f.ravel()) / 9)
+
+
+@pytest.mark.parametrize("size", [None, 0])
+def test_terms_sum_to_the_energy_and_vanish_with_their_weight(size):
+    inputs = tiny(5, pixels=6, cells=3)
+    for gone in ("colour", "contrast", "self", "link"):
+        weight = {f"lambda_{gone}": 0.0}
+        chosen = settings(size=size, **weight)
+        problem = pose(*inputs, chosen)
+        graph = with_colour(problem, problem.foreground, chosen.lambda_colour)
+        labels = np.random.default_rng(0).random(len(graph.unary)) < 0.5
+        found = terms(problem, graph, labels)
+        assert sum(found.values()) == pytest.approx(energy(graph, labels))
+        assert found[gone] == pytest.approx(0, abs=1e-12)
+        others = set(found) - {gone} - ({"contrast", "link"} if size == 0 else set())
+        assert all(found[name] > 0 for name in others)
 
 
 def test_the_exponent_lifts_what_the_noun_attends_to_less():
