@@ -76,7 +76,9 @@ def grabcut(
     if objects.all() or not objects.any():  # no colours to fit on one side
         return objects.astype(np.float32)
     cv2.setRNGSeed(0)  # of the k-means that begins the fit
-    models = np.zeros((1, 65)), np.zeros((1, 65))
+    ground, thing = np.zeros((1, 65)), np.zeros((1, 65))
     bgr = np.ascontiguousarray(image[..., ::-1])
-    cv2.grabCut(bgr, mask, None, *models, settings.iterations, cv2.GC_INIT_WITH_MASK)
+    whole = (0, 0, shape[1], shape[0])  # not read where a mask is given
+    mode = cv2.GC_INIT_WITH_MASK
+    cv2.grabCut(bgr, mask, whole, ground, thing, settings.iterations, mode)
     return np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)

@@ -90,8 +90,7 @@ def add_up(maps: Sequence[np.ndarray]) -> np.ndarray:
         crossmap.check(cross)
     finest = max(maps, key=lambda cross: cross.size).shape
     enlarged = [_enlarge(cross, (finest[0], finest[1])) for cross in maps]
-    mean: np.ndarray = np.mean(enlarged, axis=0, dtype=np.float32)
-    return mean
+    return np.asarray(np.mean(enlarged, axis=0, dtype=np.float32))
 
 
 def daam(

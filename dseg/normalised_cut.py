@@ -140,7 +140,8 @@ def diffcut(
         return np.zeros(shape, np.float32)
     rows = affinity.from_rows(indices, weights, *shape)
     values = crossmap.normalise(resize(cross, rows.shape))
-    alike = cosine_similarity(rows) ** DIFFCUT_POWER
+    alike = cosine_similarity(rows)
+    alike.data **= DIFFCUT_POWER
     alike.data[alike.data < DIFFCUT_FLOOR] = 0  # the floor stands for these as well
     alike.eliminate_zeros()
     labels = recursive_cut(Similarity(alike, DIFFCUT_FLOOR))
@@ -212,8 +213,8 @@ def best_split(graph: Similarity, vector: np.ndarray) -> tuple[np.ndarray, float
     # Weight between the first m cells of the order: of each pair, from the later one onwards.
     later = np.maximum(rank[entries.coords[0]], rank[entries.coords[1]])
     number = np.arange(1, len(order) + 1)
-    inside = np.cumsum(np.bincount(later, weights=entries.data, minlength=len(order)))
-    inside += graph.floor * number**2
+    shared = np.bincount(later, weights=entries.data, minlength=len(order))
+    inside = np.cumsum(shared) + graph.floor * number**2
     volume = np.cumsum(degrees[order])
     levels = np.linspace(low, high, DIFFCUT_LEVELS + 2)[1:-1]
     sizes = np.searchsorted(-vector[order], -levels, side="left")  # how many are above a level

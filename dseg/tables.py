@@ -152,8 +152,8 @@ def mask_table(settings: Settings, scores: Scores) -> Table:
             key = (name, labels[name], benchmark, str(len(values)), protocol)
             records.append((*key, *_exact(interval), *_exact(*gain), *p, *_exact(*loss), *q))
             shown = (_show(interval), _show(*gain, signed=True), p[1])
-            shown += (_show(*loss, signed=True), q[1])
-            cells.append((labels[name], benchmark, str(len(values)), *shown))
+            behind = (_show(*loss, signed=True), q[1])
+            cells.append((labels[name], benchmark, str(len(values)), *shown, *behind))
     note = (
         "IoU in percent at the method's own threshold, mean over all images, none filtered out; "
         f"protocol {protocol}. {INTERVAL} p: Wilcoxon's signed-rank test, one-sided (better than "

@@ -63,9 +63,9 @@ def run(settings: Settings, artifacts: Path, attention: Sequence[Path], out: Pat
                 indices, weights = fields["affinity_indices"][row], fields["affinity_weights"][row]
                 shape = (truth.shape[0], truth.shape[1])
                 scores = Accumulator(settings.evaluation.protocol)
-                for name, method in methods.items():
+                for name, row_method in methods.items():
                     try:
-                        mask = method.mask(crosses, indices, weights, fields["image"][row])
+                        mask = row_method.mask(crosses, indices, weights, fields["image"][row])
                     except DsegError as error:
                         raise DsegError(f"{path}: mask method {name}: {error}") from error
                     score = scores.update(match_size(mask, shape), truth, item)
