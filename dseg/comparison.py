@@ -7,7 +7,9 @@ settings, whose files are sorted on their way to a stage. Only settings are read
 workflow can ask as well.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from dseg.settings import FeaturesSettings, HeadSettings, Settings
 
@@ -17,13 +19,24 @@ TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
 PUBLIC_MASKS = ("ecssd", "duts-te", "dut-omron")
 PUBLIC_BOXES = ("voc07", "voc12", "coco20k")
 CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not held out
-MASK_RECORDING = "attentioncut-noise"  # all mask methods start from its attention
+MASK_RECORDING = "attentioncut-noise"  # mask methods start from its attention, or name another
 MASK_REFERENCE = "otsu"
 FULL_METHOD = "attentioncut"
 
 _LATENTS = {"inversion": "inverted", "noise": "noised", "clean": "clean"}
 _FIRST = (CHOSEN_ON, "test", "shift", "multi")  # other benchmarks come after, by name
-_METHODS = ("threshold", "otsu", "walk", "attentioncut")
+_METHODS = {  # mask methods in the order of the table
+    "threshold": "fixed threshold",
+    "otsu": "Otsu",
+    "walk": "walk",
+    "daam": "DAAM",
+    "dataset-diffusion": "Dataset Diffusion",
+    "tokencut": "TokenCut",
+    "tokencut-noun": "TokenCut, side by noun",
+    "diffcut": "DiffCut, segments by noun",
+    "grabcut": "GrabCut, seeded",
+    "attentioncut": "AttentionCut",
+}
 
 
 def tables(settings: Settings) -> list[str]:
@@ -57,25 +70,112 @@ def main_methods(settings: Settings) -> list[str]:
 
 
 def mask_methods(settings: Settings) -> dict[str, str]:
-    """Labels of the mask methods by key: thresholds, walks, AttentionCut, and it with changes."""
+    """Labels of the mask methods by key: thresholds, others' recipes, AttentionCut, its changes.
 
-    def rank(name: str) -> tuple[int, int, bool, str]:
+    Those that start from another recording than most come after, by recording.
+    """
+
+    def rank(name: str) -> tuple[bool, str, int, int, float, bool, str]:
         method = settings.mask_methods[name]
-        kind = _METHODS.index(method.method)
-        return kind, method.steps, bool(method.attentioncut), name
+        other = method.recording != MASK_RECORDING
+        changed = _is_changed(settings, name)
+        kind = list(_METHODS).index(method.method)
+        place = method.recording if other else ""
+        return other, place, kind, method.steps, -method.exponent, changed, _in_order(name)
 
     labels = {}
     for name in sorted(settings.mask_methods, key=rank):
         method = settings.mask_methods[name]
-        if method.method == "attentioncut":
-            change = name.removeprefix(FULL_METHOD).strip("-").replace("-", " ")
-            labels[name] = f"AttentionCut {change}".rstrip()
-        elif method.method == "walk":
-            steps = "step" if method.steps == 1 else "steps"
-            labels[name] = f"walk of {method.steps} {steps}, Otsu"
-        else:
-            labels[name] = {"threshold": "fixed threshold", "otsu": "Otsu"}[method.method]
+        label = _METHODS[method.method]
+        if method.method == "walk":
+            label = f"walk of {method.steps} {'step' if method.steps == 1 else 'steps'}, Otsu"
+        if method.method in ("otsu", "walk") and method.exponent != 1:
+            label += f" of the map to the power {method.exponent:g}"
+        if _is_changed(settings, name):
+            change = name.removeprefix(method.method).strip("-").replace("-", " ")
+            label = f"{label} {change}".rstrip()
+        labels[name] = label + _recording_note(settings, method.recording)
     return _distinct(labels)
+
+
+def mask_recordings(settings: Settings) -> list[str]:
+    """The recordings that mask methods start from, by name."""
+    known = {*settings.recordings, *settings.mask_recordings}
+    return sorted({method.recording for method in settings.mask_methods.values()} & known)
+
+
+@dataclass(frozen=True)
+class MaskGroup:
+    """Mask methods that are compared with the same ones.
+
+    Attributes:
+        names: Their keys, in the order of the table.
+        reference: Otsu's threshold, from the same recording if it is there.
+        full: AttentionCut as it is, likewise.
+    """
+
+    names: tuple[str, ...]
+    reference: str
+    full: str
+
+
+def mask_groups(settings: Settings) -> list[MaskGroup]:
+    """Mask methods by what they are compared with.
+
+    A recording that has a row of Otsu's threshold and one of AttentionCut is a comparison of its
+    own; methods on other recordings are compared with those on `MASK_RECORDING`.
+    """
+    plain = {
+        (method.recording, method.method): name
+        for name, method in sorted(settings.mask_methods.items())
+        if not _is_changed(settings, name) and method.exponent == 1
+    }
+    plain |= {
+        (MASK_RECORDING, settings.mask_methods[name].method): name
+        for name in (MASK_REFERENCE, FULL_METHOD)
+        if name in settings.mask_methods
+    }
+    groups: dict[str, list[str]] = {}
+    for name in mask_methods(settings):
+        recording = settings.mask_methods[name].recording
+        alone = {(recording, "otsu"), (recording, "attentioncut")} <= plain.keys()
+        groups.setdefault(recording if alone else MASK_RECORDING, []).append(name)
+    return [
+        MaskGroup(
+            tuple(names),
+            plain.get((recording, "otsu"), MASK_REFERENCE),
+            plain.get((recording, "attentioncut"), FULL_METHOD),
+        )
+        for recording, names in groups.items()
+    ]
+
+
+def _is_changed(settings: Settings, name: str) -> bool:
+    """Whether AttentionCut has other settings here than everywhere else."""
+    method = settings.mask_methods[name]
+    return method.method == "attentioncut" and bool(method.attentioncut or method.cross_strides)
+
+
+def _in_order(name: str) -> str:
+    """A key by which names that end in numbers sort by number."""
+    return re.sub(r"\d+", lambda match: match.group().zfill(4), name)
+
+
+def _recording_note(settings: Settings, name: str) -> str:
+    """How a recording differs from the one most mask methods start from, as ", ..."."""
+    if MASK_RECORDING not in settings.recordings or name == MASK_RECORDING:
+        return ""
+    usual, own = settings.recorded(MASK_RECORDING), settings.recorded(name)
+    notes = []
+    if own.latents != usual.latents:
+        notes.append(f"{_LATENTS[own.latents]} image")
+    elif own.timesteps != usual.timesteps:
+        notes.append(f"t = {own.timesteps[0]:g} to {own.timesteps[-1]:g}")
+    if own.noun != usual.noun:
+        notes.append("noun told" if own.noun == "class" else "noun not told")
+    if own.affinity_stride != usual.affinity_stride:
+        notes.append(f"self-attention at stride {own.affinity_stride}")
+    return "".join(f", {note}" for note in notes)
 
 
 def default_variant(settings: Settings) -> str | None:

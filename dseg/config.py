@@ -32,7 +32,14 @@ __all__ = [
 ]
 
 # Sets, not groups of settings: an override that names two variants wants two, not two more.
-REPLACED = ("benchmarks", "recordings", "mask_methods", "variants", "world.images")
+REPLACED = (
+    "benchmarks",
+    "recordings",
+    "mask_recordings",
+    "mask_methods",
+    "variants",
+    "world.images",
+)
 _SHOWN_ERRORS = 5
 _PathLike = str | os.PathLike[str]
 _Key = tuple[str | int, ...]
@@ -199,13 +206,14 @@ def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
             )
         if "{context}" in template and not prompts.contexts:
             yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
-    for name, changes in settings.recordings.items():
+    yield from _mask_contradictions(settings)
+    recordings = [("recordings", *each) for each in settings.recordings.items()]
+    recordings += [("mask_recordings", *each) for each in settings.mask_recordings.items()]
+    for group, name, changes in recordings:
         recording = settings.recorded(name)
         if recording.latents == "inversion" and not set(recording.timesteps) <= set(kept):
             path = (
-                ("recordings", name, "timesteps")
-                if "timesteps" in changes
-                else ("recording", "timesteps")
+                (group, name, "timesteps") if "timesteps" in changes else ("recording", "timesteps")
             )
             yield (
                 path,
@@ -262,6 +270,34 @@ def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
             "expected 'none' among them, which the main tables show, got "
             f"{list(evaluation.postprocessing)}",
         )
+
+
+def _mask_contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
+    """What mask methods ask for, and no recording has."""
+    strides = settings.attention.cross_strides
+    if not set(settings.attentioncut.cross_strides) <= set(strides):
+        yield (
+            ("attentioncut", "cross_strides"),
+            f"expected some of attention.cross_strides {list(strides)}, got "
+            f"{list(settings.attentioncut.cross_strides)}",
+        )
+    for name in settings.mask_recordings:
+        if name in settings.recordings:
+            yield ("mask_recordings", name), "expected another name: recordings has it already"
+    known = [*settings.recordings, *settings.mask_recordings]
+    for name, method in settings.mask_methods.items():
+        if method.recording not in known:
+            yield (
+                ("mask_methods", name, "recording"),
+                f"expected one of recordings or mask_recordings ({', '.join(known)}), got "
+                f"{method.recording!r}",
+            )
+        own = method.cross_strides or method.attentioncut.get("cross_strides", ())
+        if not set(own) <= set(strides):
+            yield (
+                ("mask_methods", name, "cross_strides"),
+                f"expected some of attention.cross_strides {list(strides)}, got {list(own)}",
+            )
 
 
 def _explain(entry: Any) -> tuple[_Key, str]:

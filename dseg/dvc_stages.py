@@ -29,7 +29,11 @@ HEADER = (
 # Training the base model is a run of its own; what is in MLflow is no artifact.
 NOT_STAGES = re.compile(r"all|base(_\w+)?|tracking")
 # Sections, and where the settings file of a job takes overrides of them from.
-OVERRIDES = {"recording": "recordings", "features": "variants", "head": "variants"}
+OVERRIDES = {
+    "recording": ("recordings", "mask_recordings"),
+    "features": ("variants",),
+    "head": ("variants",),
+}
 _RULE = re.compile(r"^(?:local)?rule (\w+):$")
 _FILES = re.compile(r"^    (input|output): (.+)$")
 
@@ -195,7 +199,7 @@ def _params(
         read = {*declared_sections(f"dseg.stages.{stage.removesuffix('.json')}")}
         keys |= read
         if job:  # with the overrides of a job merged in
-            keys |= {name for section, name in OVERRIDES.items() if section in read}
+            keys |= {name for section in read & OVERRIDES.keys() for name in OVERRIDES[section]}
     if override is None:
         return sorted(keys)
     base: set[str] = set()

@@ -135,7 +135,7 @@ class Plan:
     def _jobs(self, wildcards: Sequence[str]) -> Iterator[dict[str, str]]:
         settings = self.settings
         names: dict[str, Collection[str]] = {
-            "recording": settings.recordings.keys(),
+            "recording": [*settings.recordings, *settings.mask_recordings],
             "variant": settings.variants.keys(),
             "benchmark": settings.benchmarks.keys(),
         }
@@ -246,15 +246,16 @@ class Plan:
             for path in self._recording_shards(folder, recording, benchmark)
         ]
 
+    def attention_shards(self) -> list[str]:
+        """The shards of all recorded attention on given images."""
+        return list(dict.fromkeys(self.recording_shards("recording") + self.mask_method_shards()))
+
     def mask_method_shards(self) -> list[str]:
-        """The recorded attention that all mask methods start from."""
-        recording = comparison.MASK_RECORDING
-        if recording not in self.settings.recordings:
-            return []
-        benchmarks = comparison.mask_benchmarks(self.settings)
+        """The recorded attention that mask methods start from."""
         return [
             path
-            for benchmark in benchmarks
+            for recording in comparison.mask_recordings(self.settings)
+            for benchmark in comparison.mask_benchmarks(self.settings)
             for path in self._recording_shards("recording", recording, benchmark)
         ]
 
@@ -290,7 +291,7 @@ class Plan:
         """The shards of inverted latents of all benchmarks that something is computed on."""
         recordings = [
             name
-            for name in self.settings.recordings
+            for name in [*self.settings.recordings, *self.settings.mask_recordings]
             if self.settings.recorded(name).latents == "inversion"
         ]
         variants = [
@@ -323,10 +324,10 @@ class Plan:
     def _benchmarks_of(self, method: str) -> list[str]:
         """The benchmarks that some table or figure shows a recording or a variant on."""
         settings = self.settings
-        shown = comparison.held_out(settings)
+        shown = [] if method in settings.mask_recordings else comparison.held_out(settings)
         if method in comparison.main_methods(settings):
             shown = shown + comparison.box_benchmarks(settings)
-        if method == comparison.MASK_RECORDING:
+        if method in comparison.mask_recordings(settings):
             shown = shown + comparison.mask_benchmarks(settings)
         return [name for name in settings.benchmarks if name in shown]
 

@@ -136,26 +136,32 @@ def mask_table(settings: Settings, scores: Scores) -> Table:
     for benchmark in benchmarks:
         every = {name: scores.of_masks(name, benchmark) for name in labels}
         run = {name: values for name, values in every.items() if len(values)}
-        otsu = _against(run, comparison.MASK_REFERENCE, settings.seed)
-        full = _against(run, comparison.FULL_METHOD, settings.seed)
-        adjusted = dict(zip(otsu, holm([each.p_value for each in otsu.values()]), strict=True))
+        otsu: dict[str, Comparison] = {}
+        full: dict[str, Comparison] = {}
+        for group in comparison.mask_groups(settings):
+            own = {name: run[name] for name in group.names if name in run}
+            otsu |= _against(own, group.reference, settings.seed)
+            full |= _behind(own, group.full, settings.seed)
+        adjusted, adjusted_full = _holm(otsu), _holm(full)
         for name, values in run.items():
             interval = mean_interval(values, seed=settings.seed)
             gain = [otsu[name].difference] if name in otsu else []
             loss = [full[name].difference] if name in full else []
             p = [_p(otsu[name].p_value), _p(adjusted[name])] if name in otsu else ["", ""]
+            q = [_p(full[name].p_value), _p(adjusted_full[name])] if name in full else ["", ""]
             key = (name, labels[name], benchmark, str(len(values)), protocol)
-            records.append((*key, *_exact(interval), *_exact(*gain), *p, *_exact(*loss)))
-            shown = (_show(interval), _show(*gain, signed=True), p[1], _show(*loss, signed=True))
-            cells.append((labels[name], benchmark, str(len(values)), *shown))
+            records.append((*key, *_exact(interval), *_exact(*gain), *p, *_exact(*loss), *q))
+            shown = (_show(interval), _show(*gain, signed=True), p[1])
+            behind = (_show(*loss, signed=True), q[1])
+            cells.append((labels[name], benchmark, str(len(values)), *shown, *behind))
     note = (
         "IoU in percent at the method's own threshold, mean over all images, none filtered out; "
         f"protocol {protocol}. {INTERVAL} p: Wilcoxon's signed-rank test, one-sided (better than "
-        "Otsu), corrected by Holm within a benchmark. All start from the same attention: "
-        f"{recording}."
+        "Otsu; worse than AttentionCut), corrected by Holm within a benchmark. Where a row names "
+        f"no other, all start from the same attention: {recording}."
     )
     heads = ["method", "benchmark", "images", "IoU [95 %]"]
-    heads += ["minus Otsu [95 %]", "p", "minus AttentionCut [95 %]"]
+    heads += ["minus Otsu [95 %]", "p", "minus AttentionCut [95 %]", "p"]
     return Table(
         name="mask-methods",
         title="Ways to make a mask from the same attention",
@@ -166,7 +172,7 @@ def mask_table(settings: Settings, scores: Scores) -> Table:
         columns=(
             *(*_KEYS, "iou", "iou_low", "iou_high"),
             *("minus_otsu", "minus_otsu_low", "minus_otsu_high", "p", "p_holm"),
-            *("minus_full", "minus_full_low", "minus_full_high"),
+            *("minus_full", "minus_full_low", "minus_full_high", "p_full", "p_full_holm"),
         ),
         records=tuple(records),
     )
@@ -285,6 +291,23 @@ def _protocol(settings: Settings) -> str:
     mode = settings.evaluation.mode
     named = f"protocol {settings.evaluation.protocol}"
     return named if mode == "multi" else f"{named}, mode {mode}"
+
+
+def _behind(scores: Mapping[str, np.ndarray], full: str, seed: int) -> dict[str, Comparison]:
+    """Every method minus the full one, with p of the test that the full one is better."""
+    if full not in scores:
+        return {}
+    behind = {}
+    for name in scores:
+        if name != full:
+            ahead = compare(scores[full], scores[name], seed=seed)
+            gap = ahead.difference
+            behind[name] = Comparison(Interval(-gap.value, -gap.high, -gap.low), ahead.p_value)
+    return behind
+
+
+def _holm(tests: Mapping[str, Comparison]) -> dict[str, float]:
+    return dict(zip(tests, holm([each.p_value for each in tests.values()]), strict=True))
 
 
 def _benchmark(scores: Scores, benchmark: str, metric: str) -> str:

@@ -117,6 +117,7 @@ def test_sets_replace(changed):
     assert set(REPLACED) == {
         "benchmarks",
         "recordings",
+        "mask_recordings",
         "mask_methods",
         "variants",
         "world.images",
@@ -187,6 +188,7 @@ def test_variant_merges_its_overrides(default):
         ),
         (
             "variants: {a: {features: {source: clean}}, b: {}}\nrecordings: {a: {}}\n"
+            "mask_methods: {a: {method: otsu, recording: a}}\n"
             "inversion: {timesteps: [0.0]}",
             "params.yaml: features.timesteps: expected some of inversion.timesteps [0.0]",
         ),

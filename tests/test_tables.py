@@ -114,6 +114,11 @@ def test_mask_methods_are_compared_with_otsu_and_with_the_whole(settings, scores
         assert float(row["minus_otsu"]) == pytest.approx(100 * (full - otsu).mean(), abs=0.005)
         assert float(row["p"]) <= float(row["p_holm"]) < 0.01
         assert row["minus_full"] == "" and rows["otsu", benchmark]["minus_otsu"] == ""
+        gap = rows["otsu", benchmark]
+        assert float(gap["minus_full"]) == pytest.approx(100 * (otsu - full).mean(), abs=0.005)
+        assert float(gap["minus_full_low"]) < float(gap["minus_full"])
+        assert float(gap["minus_full"]) < float(gap["minus_full_high"]) < 0
+        assert float(gap["p_full"]) <= float(gap["p_full_holm"]) < 0.01
         worse = rows["threshold", benchmark]
         assert float(worse["minus_otsu"]) < 0 and float(worse["p_holm"]) > 0.5
 

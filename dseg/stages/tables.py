@@ -17,6 +17,7 @@ SECTIONS = (
     "benchmarks",
     "recording",
     "recordings",
+    "mask_recordings",
     "features",
     "head",
     "variants",

@@ -30,6 +30,7 @@ SECTIONS = (
     "features",
     "head",
     "recordings",
+    "mask_recordings",
     "mask_methods",
     "variants",
     "evaluation",
