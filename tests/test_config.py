@@ -12,8 +12,8 @@ from dseg.config import (
     settings_hash,
 )
 from dseg.errors import DsegError
-from dseg.section import Section
-from dseg.settings import ClassFile, Settings
+from dseg.section import ClassFile, Section
+from dseg.settings import Settings
 
 
 @pytest.fixture
