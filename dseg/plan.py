@@ -17,7 +17,8 @@ from dseg import comparison
 from dseg.config import json_schema, load_settings, sections
 from dseg.errors import DsegError
 from dseg.provenance import declared_sections, sources, write_stamp
-from dseg.settings import WORLD, ClassFile, Settings
+from dseg.section import ClassFile
+from dseg.settings import WORLD, Settings
 from dseg.shards import INDEX_NAME, shard_count, shard_name, write_atomically
 
 PARAMS = "params.yaml"

@@ -7,15 +7,15 @@ timesteps run from 0 (the clean image) to 1 (noise).
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, with_config
+from pydantic import Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 
 from dseg.errors import DsegError
 from dseg.section import (
     DISTINCT,
-    FORMS,
     FROM_LIST,
     SOME,
+    Classes,
     Count,
     Fraction,
     FractionRange,
@@ -66,16 +66,8 @@ class BenchmarkSettings(Section):
     """Number of images it must have."""
 
 
-class ClassFile(Section):
-    file: Text
-    """Text file with one name a line, or JSON file with a list of names."""
-
-
 class PromptsSettings(Section):
-    classes: Annotated[
-        Annotated[Annotated[Texts, SOME], Tag(FORMS[0])] | Annotated[ClassFile, Tag(FORMS[1])],
-        Discriminator(lambda value: FORMS[isinstance(value, Mapping | ClassFile)]),
-    ]
+    classes: Classes
     """Object nouns, or the file that lists them."""
     templates: Annotated[Texts, SOME]
     """Sentences with {noun} and, if wanted, {context} and {article}, a or an."""
