@@ -1,0 +1,277 @@
+"""The page: what is where, and which event calls what."""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import gradio as gr
+import numpy as np
+
+from dseg.demo import viewer as views
+from dseg.demo.pictures import legend
+from dseg.demo.viewer import VIEWS, WEIGHTS, Found, Look, Viewer
+from dseg.errors import DsegError
+from dseg.inspection import GENERIC
+
+CUT, HEAD = "AttentionCut", "trained head"
+# System fonts: the page is to work without a network, and to ask for nothing elsewhere.
+THEME = gr.themes.Default(
+    primary_hue="blue",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+    spacing_size=gr.themes.sizes.spacing_sm,
+)
+CSS = """
+.gradio-container { max-width: 1160px !important; margin: 0 auto; }
+.panel { min-width: 200px; gap: 4px; }
+.panel img { cursor: crosshair; }
+.panel h3, .panel p { display: inline; margin: 0 0.5em 0 0; }
+.panel p, .legend { font-size: 0.86em; color: var(--body-text-color-subdued); }
+.legend { display: flex; align-items: center; gap: 0.5em; }
+.legend span { height: 0.7em; width: 9em; border-radius: 2px; }
+footer { display: none !important; }
+"""
+# One queue for all: the model looks at one image at a time.
+ALONE: dict[str, Any] = {
+    "concurrency_limit": 1,
+    "concurrency_id": "model",
+    "api_visibility": "private",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def told(function: Callable[P, R]) -> Callable[P, R]:
+    """Show what is wrong with the input in one line on the page."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except DsegError as error:
+            raise gr.Error(str(error), title="Cannot do that", print_exception=False) from error
+
+    return wrapped
+
+
+def build(viewer: Viewer, name: str) -> gr.Blocks:
+    """The page of a viewer.
+
+    Args:
+        viewer: What images are looked at with.
+        name: Of its base model, for the reader.
+    """
+    first = viewer.renders(0)
+    with gr.Blocks(title="dseg", analytics_enabled=False, delete_cache=(300, 1800)) as page:
+        gr.Markdown(_introduction(viewer, name))
+        look, number = gr.State(None), gr.State(0)
+        with gr.Row():
+            with gr.Column(scale=4, min_width=300):
+                noun = _noun_field(viewer, first[0][1])
+                with gr.Tabs():
+                    with gr.Tab("Renders"):
+                        gallery = _gallery(first)
+                        others = gr.Button("Render others", size="sm")
+                    with gr.Tab("Own image"):
+                        own = gr.Image(
+                            show_label=False,
+                            sources=["upload", "clipboard"],
+                            type="numpy",
+                            height=240,
+                            elem_id="own",
+                            buttons=[],
+                        )
+                    with gr.Tab("Synthesise"):
+                        prompt = gr.Textbox(
+                            viewer.prompt(first[0][1]),
+                            label="Prompt",
+                            info="has to name the noun",
+                            elem_id="prompt",
+                        )
+                        seed = gr.Number(0, label="Seed", precision=0, minimum=0)
+                        synthesise = gr.Button("Synthesise", variant="primary")
+                methods = [CUT, HEAD] if viewer.segmenter else [CUT]
+                method = gr.Radio(methods, value=CUT, label="Mask by", visible=len(methods) > 1)
+                with gr.Accordion("Weights of AttentionCut", open=True):
+                    sliders = [_slider(viewer, key) for key in WEIGHTS]
+                    reset = gr.Button("As in params.yaml", size="sm")
+            with gr.Column(scale=7, min_width=430):
+                verdict = gr.Markdown(elem_id="verdict")
+                with gr.Row():
+                    image = _panel("image", "Image", "with the box; click anywhere")
+                    cross = _panel("cross", "Cross map", "where the noun attends")
+                with gr.Row():
+                    affinity = _panel("affinity", "Affinity", "of the marked point to the rest")
+                    mask = _panel("mask", "Mask", "grey where it is dropped")
+                view = gr.Radio(list(VIEWS), value=next(iter(VIEWS)), label="Affinity shows")
+                gr.HTML(_legend())
+
+        panels = [verdict, image, cross, affinity, mask]
+        chosen = [method, view, *sliders]
+
+        def show(seen: Look, by: str, shown: str, *weights: float) -> list[Any]:
+            found = _find(viewer, seen, by, weights)
+            return [
+                views.verdict(seen, found),
+                views.image_panel(seen, found),
+                views.cross_panel(seen),
+                views.affinity_panel(seen, shown),
+                views.mask_panel(seen, found),
+            ]
+
+        @told
+        def look_at(given: np.ndarray | None, word: str, *rest: Any) -> list[Any]:
+            if given is None:
+                raise DsegError("no image: expected one to look at")
+            seen = viewer.look(given, word or "")
+            return [seen, *show(seen, *rest)]
+
+        @told
+        def pick(event: gr.SelectData, page: int, *rest: Any) -> list[Any]:
+            given, word = viewer.renders(page)[event.index]
+            return [word, *look_at(given, word, *rest)]
+
+        @told
+        def open_first(*rest: Any) -> list[Any]:
+            return look_at(*first[0], *rest)
+
+        @told
+        def look_again(seen: Look | None, word: str, *rest: Any) -> list[Any]:
+            return look_at(None if seen is None else seen.image, word, *rest)
+
+        @told
+        def paint(text: str, word: str, start: float | None, *rest: Any) -> list[Any]:
+            seen, unknown = viewer.imagine(text, word or "", int(start or 0))
+            if unknown:
+                gr.Warning(f"the model has no word for {', '.join(unknown)}: it ignores that")
+            return [seen, *show(seen, *rest)]
+
+        @told
+        def point(event: gr.SelectData, seen: Look | None, *rest: Any) -> list[Any]:
+            if seen is None:
+                raise DsegError("no image: expected one to look at")
+            seen = views.at_point(seen, event.index)
+            return [seen, *show(seen, *rest)]
+
+        @told
+        def redraw(seen: Look | None, *rest: Any) -> list[Any]:
+            return [gr.skip()] * len(panels) if seen is None else show(seen, *rest)
+
+        def render(page: int) -> list[Any]:
+            return [page + 1, viewer.renders(page + 1)]
+
+        page.load(open_first, chosen, [look, *panels], **ALONE)
+        gallery.select(pick, [number, *chosen], [noun, look, *panels], **ALONE)
+        others.click(render, [number], [number, gallery], **ALONE)
+        own.input(look_at, [own, noun, *chosen], [look, *panels], **ALONE)
+        noun.input(look_again, [look, noun, *chosen], [look, *panels], **ALONE)
+        gr.on(
+            [synthesise.click, prompt.submit],
+            paint,
+            [prompt, noun, seed, *chosen],
+            [look, *panels],
+            **ALONE,
+        )
+        for panel in (image, cross, affinity, mask):
+            panel.select(point, [look, *chosen], [look, *panels], show_progress="hidden", **ALONE)
+        gr.on(
+            [each.change for each in chosen],
+            redraw,
+            [look, *chosen],
+            panels,
+            show_progress="hidden",
+            trigger_mode="always_last",
+            **ALONE,
+        )
+        reset.click(
+            lambda: [getattr(viewer.settings.attentioncut, key) for key in WEIGHTS],
+            None,
+            sliders,
+            **ALONE,
+        )
+    return page
+
+
+def _find(viewer: Viewer, look: Look, method: str, weights: Sequence[float]) -> Found:
+    if method == HEAD:
+        return viewer.predict(look)
+    return viewer.find(look, dict(zip(WEIGHTS, map(float, weights), strict=True)))
+
+
+def _introduction(viewer: Viewer, name: str) -> str:
+    text = (
+        "# dseg\n"
+        f"How **{name}** sees an image: where the noun attends, what attends alike, and the mask "
+        "that AttentionCut makes of both."
+    )
+    if viewer.nouns:
+        count = sum(noun != GENERIC for noun in viewer.nouns)
+        text += (
+            f" This model knows {count} nouns and the word {GENERIC}. It has seen renders like "
+            "the ones here and **never a photograph**: what it says of one means little."
+        )
+    return text
+
+
+def _noun_field(viewer: Viewer, value: str) -> gr.Dropdown:
+    return gr.Dropdown(
+        list(viewer.nouns or viewer.settings.prompts.classes),
+        value=value,
+        label="Noun",
+        info="all that the model knows" if viewer.nouns else "or any other word",
+        allow_custom_value=True,
+        elem_id="noun",
+    )
+
+
+def _gallery(renders: list[tuple[np.ndarray, str]]) -> gr.Gallery:
+    return gr.Gallery(
+        renders,
+        show_label=False,
+        columns=4,
+        height=200,
+        object_fit="contain",
+        allow_preview=False,
+        interactive=False,
+        format="png",
+        buttons=[],
+        elem_id="renders",
+    )
+
+
+def _slider(viewer: Viewer, key: str) -> gr.Slider:
+    value = float(getattr(viewer.settings.attentioncut, key))
+    top = 5 * value or 1.0
+    step = top / 100
+    return gr.Slider(
+        step if key == "tau" else 0.0,  # a threshold without softness divides by it
+        top,
+        value=value,
+        step=step,
+        label=WEIGHTS[key],
+        info=key,
+        elem_id=key,
+    )
+
+
+def _panel(name: str, title: str, meaning: str) -> gr.Image:
+    with gr.Column(elem_classes="panel", min_width=200):
+        gr.Markdown(f"### {title}\n{meaning}")
+        return gr.Image(
+            show_label=False,
+            interactive=False,
+            type="numpy",
+            format="png",
+            buttons=["fullscreen", "download"],
+            elem_id=name,
+            alt_text=title,
+        )
+
+
+def _legend() -> str:
+    colours = ", ".join(legend())
+    return (
+        f'<div class="legend">0 <span style="background: linear-gradient(90deg, {colours})">'
+        "</span> the map's largest value; the image shows through in grey</div>"
+    )
