@@ -4,6 +4,7 @@ Boxes are ``x0, y0, x1, y1`` in pixels, 0-based with exclusive ends: width is ``
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -79,6 +80,48 @@ def mask_to_box(
         return np.array([0, 0, width, height], np.int32) if empty == "image" else None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.int32)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A connected part of a mask.
+
+    Attributes:
+        box: x0, y0, x1, y1.
+        area: Pixels.
+        score: Mean of the soft mask over them.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    score: float
+
+
+def components(mask: np.ndarray, soft: np.ndarray, least: float) -> tuple[Component, ...]:
+    """The 4-connected parts of a mask, largest first; of equals the first in reading order.
+
+    Args:
+        mask: (H, W) bool.
+        soft: (H, W), what the scores are means of.
+        least: Parts that cover a smaller share of the image are left out.
+    """
+    labels, _ = ndimage.label(mask)
+    areas = np.bincount(labels.ravel())[1:]
+    slices = ndimage.find_objects(labels)
+    found = []
+    for index in np.argsort(-areas, kind="stable"):
+        if areas[index] < least * mask.size:
+            break
+        rows, columns = slices[index]
+        inside = labels[rows, columns] == index + 1
+        found.append(
+            Component(
+                box=(columns.start, rows.start, columns.stop, rows.stop),
+                area=int(areas[index]),
+                score=float(soft[rows, columns][inside].mean()),
+            )
+        )
+    return tuple(found)
 
 
 def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

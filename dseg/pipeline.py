@@ -172,11 +172,16 @@ def image_size(pipe: "StableDiffusionPipeline") -> tuple[int, int]:
 
 
 def fit(pipe: "StableDiffusionPipeline", image: np.ndarray) -> np.ndarray:
-    """Resize an image uint8 (H, W, 3) to `image_size`, bicubic; its aspect ratio may change."""
-    height, width = image_size(pipe)
-    if image.shape[:2] == (height, width):
+    """Resize an image uint8 (H, W, 3) to `image_size`; as `stretch`."""
+    return stretch(image, image_size(pipe))
+
+
+def stretch(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image uint8 (H, W, 3) to a height and width, bicubic; its aspect may change."""
+    if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.asarray(resized)
 
 
 def latent_channels(pipe: "StableDiffusionPipeline") -> int:

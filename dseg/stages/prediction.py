@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from dseg.boxes import mask_to_box
@@ -15,7 +14,7 @@ from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import Samples, open_benchmark
 from dseg.errors import DsegError
 from dseg.head import predict
-from dseg.pipeline import load_pipeline, model_identity
+from dseg.pipeline import load_pipeline, model_identity, stretch
 from dseg.settings import FeaturesSettings
 from dseg.shards import shard_range, write_shard
 from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
@@ -107,15 +106,11 @@ def run(
 
 def _read_images(samples: Samples, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Images resized to ``size``, uint8 (n, H, W, 3), and their original sizes, int32 (n, 2)."""
-    height, width = size
     images, sizes = [], []
     for sample in samples:
         image = sample.image()
         sizes.append(image.shape[:2])
-        if image.shape[:2] != size:  # as dseg.pipeline.fit, without a pipeline
-            resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-            image = np.asarray(resized)
-        images.append(image)
+        images.append(stretch(image, size))
     return np.stack(images), np.array(sizes, dtype=np.int32)
 
 
