@@ -128,18 +128,17 @@ def imagine(
     return _attended(result.images[0], phrase, result.attention)
 
 
-def locate(text: str, noun: str) -> Phrase:
-    """A typed prompt with its noun: the first time that it occurs as a word of its own.
+def locate(text: str, nouns: Sequence[str]) -> Phrase:
+    """A typed prompt with the first of ``nouns`` that it has as a word of its own.
 
     Raises:
-        DsegError: The noun is empty or does not occur.
+        DsegError: It has none of them.
     """
-    if not noun.strip():
-        raise DsegError("no noun: expected the word for what to look for")
-    found = re.search(rf"(?<!\w){re.escape(noun.strip())}(?!\w)", text, re.IGNORECASE)
-    if found is None:
-        raise DsegError(f"the prompt {text!r} does not name {noun.strip()!r}: expected it in there")
-    return Phrase(text, found.start(), found.end())
+    for noun in filter(None, map(str.strip, nouns)):
+        found = re.search(rf"(?<!\w){re.escape(noun)}(?!\w)", text, re.IGNORECASE)
+        if found is not None:
+            return Phrase(text, found.start(), found.end())
+    raise DsegError(f"the prompt {text!r} has no noun to look for: expected {', '.join(nouns)}")
 
 
 def known_nouns(tokenizer: Any, nouns: Sequence[str]) -> tuple[str, ...]:
@@ -196,7 +195,7 @@ def attention_from(affinity: Affinity, cell: int, steps: int) -> np.ndarray:
     Returns:
         float32 (h, w), >= 0, sums to 1.
     """
-    start = np.zeros(len(affinity.indices), dtype=np.float32)
+    start: np.ndarray = np.zeros(len(affinity.indices), dtype=np.float32)
     start[cell] = 1
     backwards = affinity.matrix().T
     for _ in range(steps):

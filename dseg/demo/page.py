@@ -1,19 +1,15 @@
 """The page: what is where, and which event calls what."""
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from dseg.demo import viewer as views
+from dseg.demo.events import CUT, HEAD, Events
 from dseg.demo.pictures import legend
-from dseg.demo.viewer import VIEWS, WEIGHTS, Found, Look, Viewer
-from dseg.errors import DsegError
+from dseg.demo.viewer import VIEWS, WEIGHTS, Viewer
 from dseg.inspection import GENERIC
 
-CUT, HEAD = "AttentionCut", "trained head"
 # System fonts: the page is to work without a network, and to ask for nothing elsewhere.
 THEME = gr.themes.Default(
     primary_hue="blue",
@@ -38,22 +34,6 @@ ALONE: dict[str, Any] = {
     "api_visibility": "private",
 }
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def told(function: Callable[P, R]) -> Callable[P, R]:
-    """Show what is wrong with the input in one line on the page."""
-
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except DsegError as error:
-            raise gr.Error(str(error), title="Cannot do that", print_exception=False) from error
-
-    return wrapped
-
 
 def build(viewer: Viewer, name: str) -> gr.Blocks:
     """The page of a viewer.
@@ -62,10 +42,10 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
         viewer: What images are looked at with.
         name: Of its base model, for the reader.
     """
-    first = viewer.renders(0)
+    events, first = Events(viewer), viewer.renders(0)
     with gr.Blocks(title="dseg", analytics_enabled=False, delete_cache=(300, 1800)) as page:
         gr.Markdown(_introduction(viewer, name))
-        look, number = gr.State(None), gr.State(0)
+        look, number = gr.State(viewer.look(*first[0])), gr.State(0)
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
                 noun = _noun_field(viewer, first[0][1])
@@ -77,7 +57,8 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
                         own = gr.Image(
                             show_label=False,
                             sources=["upload", "clipboard"],
-                            type="numpy",
+                            type="pil",
+                            image_mode=None,  # modes are converted in one way, by `as_rgb`
                             height=240,
                             elem_id="own",
                             buttons=[],
@@ -86,10 +67,10 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
                         prompt = gr.Textbox(
                             viewer.prompt(first[0][1]),
                             label="Prompt",
-                            info="has to name the noun",
+                            info="with one of the nouns",
                             elem_id="prompt",
                         )
-                        seed = gr.Number(0, label="Seed", precision=0, minimum=0)
+                        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
                         synthesise = gr.Button("Synthesise", variant="primary")
                 methods = [CUT, HEAD] if viewer.segmenter else [CUT]
                 method = gr.Radio(methods, value=CUT, label="Mask by", visible=len(methods) > 1)
@@ -110,93 +91,33 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
         panels = [verdict, image, cross, affinity, mask]
         chosen = [method, view, *sliders]
 
-        def show(seen: Look, by: str, shown: str, *weights: float) -> list[Any]:
-            found = _find(viewer, seen, by, weights)
-            return [
-                views.verdict(seen, found),
-                views.image_panel(seen, found),
-                views.cross_panel(seen),
-                views.affinity_panel(seen, shown),
-                views.mask_panel(seen, found),
-            ]
-
-        @told
-        def look_at(given: np.ndarray | None, word: str, *rest: Any) -> list[Any]:
-            if given is None:
-                raise DsegError("no image: expected one to look at")
-            seen = viewer.look(given, word or "")
-            return [seen, *show(seen, *rest)]
-
-        @told
-        def pick(event: gr.SelectData, page: int, *rest: Any) -> list[Any]:
-            given, word = viewer.renders(page)[event.index]
-            return [word, *look_at(given, word, *rest)]
-
-        @told
-        def open_first(*rest: Any) -> list[Any]:
-            return look_at(*first[0], *rest)
-
-        @told
-        def look_again(seen: Look | None, word: str, *rest: Any) -> list[Any]:
-            return look_at(None if seen is None else seen.image, word, *rest)
-
-        @told
-        def paint(text: str, word: str, start: float | None, *rest: Any) -> list[Any]:
-            seen, unknown = viewer.imagine(text, word or "", int(start or 0))
-            if unknown:
-                gr.Warning(f"the model has no word for {', '.join(unknown)}: it ignores that")
-            return [seen, *show(seen, *rest)]
-
-        @told
-        def point(event: gr.SelectData, seen: Look | None, *rest: Any) -> list[Any]:
-            if seen is None:
-                raise DsegError("no image: expected one to look at")
-            seen = views.at_point(seen, event.index)
-            return [seen, *show(seen, *rest)]
-
-        @told
-        def redraw(seen: Look | None, *rest: Any) -> list[Any]:
-            return [gr.skip()] * len(panels) if seen is None else show(seen, *rest)
-
-        def render(page: int) -> list[Any]:
-            return [page + 1, viewer.renders(page + 1)]
-
-        page.load(open_first, chosen, [look, *panels], **ALONE)
-        gallery.select(pick, [number, *chosen], [noun, look, *panels], **ALONE)
-        others.click(render, [number], [number, gallery], **ALONE)
-        own.input(look_at, [own, noun, *chosen], [look, *panels], **ALONE)
-        noun.input(look_again, [look, noun, *chosen], [look, *panels], **ALONE)
+        page.load(events.show, [look, *chosen], panels, **ALONE)
+        gallery.select(events.pick, [number, *chosen], [noun, look, *panels], **ALONE)
+        others.click(events.others, [number], [number, gallery], **ALONE)
+        own.upload(events.upload, [own, noun, *chosen], [look, *panels], **ALONE)
+        noun.input(events.rename, [look, noun, *chosen], [look, *panels], **ALONE)
         gr.on(
             [synthesise.click, prompt.submit],
-            paint,
+            events.synthesise,
             [prompt, noun, seed, *chosen],
-            [look, *panels],
+            [noun, look, *panels],
             **ALONE,
         )
-        for panel in (image, cross, affinity, mask):
-            panel.select(point, [look, *chosen], [look, *panels], show_progress="hidden", **ALONE)
+        for panel in panels[1:]:
+            panel.select(
+                events.point, [look, *chosen], [look, *panels], show_progress="hidden", **ALONE
+            )
         gr.on(
             [each.change for each in chosen],
-            redraw,
+            events.show,
             [look, *chosen],
             panels,
             show_progress="hidden",
             trigger_mode="always_last",
             **ALONE,
         )
-        reset.click(
-            lambda: [getattr(viewer.settings.attentioncut, key) for key in WEIGHTS],
-            None,
-            sliders,
-            **ALONE,
-        )
+        reset.click(events.defaults, None, sliders, **ALONE)
     return page
-
-
-def _find(viewer: Viewer, look: Look, method: str, weights: Sequence[float]) -> Found:
-    if method == HEAD:
-        return viewer.predict(look)
-    return viewer.find(look, dict(zip(WEIGHTS, map(float, weights), strict=True)))
 
 
 def _introduction(viewer: Viewer, name: str) -> str:

@@ -64,7 +64,7 @@ def outlined(picture: np.ndarray, mask: np.ndarray, kept: bool) -> np.ndarray:
     return drawn.astype(np.uint8)
 
 
-def boxed(picture: np.ndarray, boxes: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+def boxed(picture: np.ndarray, boxes: Sequence[Sequence[int]], size: tuple[int, int]) -> np.ndarray:
     """The image with boxes around what was found.
 
     Args:
@@ -76,7 +76,7 @@ def boxed(picture: np.ndarray, boxes: Sequence[np.ndarray], size: tuple[int, int
     draw = ImageDraw.Draw(image)
     scale = np.array([image.width / size[1], image.height / size[0]] * 2)
     for box in boxes:
-        x0, y0, x1, y1 = np.rint(box * scale).astype(int).tolist()
+        x0, y0, x1, y1 = np.rint(np.multiply(box, scale)).astype(int).tolist()
         # Cased in white, to be seen on whatever the image shows.
         draw.rectangle((x0 - 2, y0 - 2, x1 + 1, y1 + 1), outline="white", width=_LINE + 4)
         draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=ORANGE, width=_LINE)

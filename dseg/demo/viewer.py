@@ -4,13 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
 
 from dseg.attention import AttentionPlan
-from dseg.boxes import mask_to_box
+from dseg.boxes import components
 from dseg.config import Settings
 from dseg.demo import pictures
 from dseg.inspection import (
@@ -29,6 +29,7 @@ from dseg.inspection import (
 )
 from dseg.prompts import fill, item_seed
 from dseg.resample import resize
+from dseg.segmenter import LEAST_AREA, Segmenter
 from dseg.world.renderer import annotated_scenes
 
 if TYPE_CHECKING:
@@ -50,13 +51,6 @@ WEIGHTS = {
 # Examples from the domain that the embedded model was trained on, and from the shifted one.
 RENDERS: dict[Literal["train", "shift"], int] = {"train": 6, "shift": 2}
 _LARGEST = 1024  # pixels of the longer side that are kept of an image: no panel shows more
-
-
-class Segmenter(Protocol):
-    """A trained head, as `dseg.load` gives it."""
-
-    def segment(self, images: Sequence[np.ndarray]) -> Sequence[Any]:
-        """For each image uint8 (H, W, 3) its ``mask`` bool (H, W) and ``boxes`` (n, 4)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +76,16 @@ class Found:
 
     Attributes:
         mask: bool (h, w), of any resolution.
-        boxes: x0, y0, x1, y1 each, in pixels of the image as given.
-        dropped: Why the filter drops the mask; empty if it keeps it, or there is no filter.
+        boxes: One for each connected part, x0, y0, x1, y1 in pixels of the image as given.
+        kept: Whether the filter keeps it; where there is no filter, it does.
+        judgement: What the filter says, for the reader; empty where there is none.
         how: What made the mask and how long it took, for the reader.
     """
 
     mask: np.ndarray
-    boxes: Sequence[np.ndarray]
-    dropped: str
+    boxes: Sequence[Sequence[int]]
+    kept: bool
+    judgement: str
     how: str
 
 
@@ -158,12 +154,14 @@ class Viewer:
     def imagine(self, prompt: str, noun: str, seed: int) -> tuple[Look, list[str]]:
         """Synthesise an image; also the words of the prompt that the model does not know.
 
+        The noun is ``noun`` if the prompt has it, else one that the model knows.
+
         Raises:
-            DsegError: The prompt does not name the noun, the model does not know it, or as
+            DsegError: The prompt has no noun that the model knows, or as
                 `dseg.inspection.imagine`.
         """
-        check_noun(self.pipe.tokenizer, noun, self.nouns)
-        phrase = locate(prompt.strip(), noun)
+        phrase = locate(prompt.strip(), [noun, *self.nouns])
+        check_noun(self.pipe.tokenizer, phrase.text[phrase.start : phrase.end], self.nouns)
         synthesis, window = self.settings.synthesis, self.settings.attention.timesteps
         start = time.perf_counter()
         attended = imagine(
@@ -186,15 +184,19 @@ class Viewer:
     def find(self, look: Look, weights: Mapping[str, float]) -> Found:
         """AttentionCut, with some of its settings changed."""
         settings = self.settings.attentioncut.model_copy(update=dict(weights))
-        evaluation = self.settings.evaluation
         start = time.perf_counter()
         mask = cut(look.attended, settings)
         seconds = time.perf_counter() - start
-        size = look.image.shape[:2]
-        there = resize(mask.mask, size) > 0.5
-        box = mask_to_box(there, rule=evaluation.box, empty="none")
-        how = f"AttentionCut: {seconds:.2f} s."
-        return Found(mask.mask, [] if box is None else [box], explain(mask.reason, settings), how)
+        soft = resize(mask.soft, look.image.shape[:2])
+        parts = components(soft > 0.5, soft, LEAST_AREA)
+        reason = explain(mask.reason, settings)
+        return Found(
+            mask.mask,
+            [part.box for part in parts],
+            mask.kept,
+            f"**Dropped**: {reason}." if reason else "**Kept.**",
+            f"AttentionCut: {seconds:.2f} s.",
+        )
 
     def predict(self, look: Look) -> Found:
         """The trained head, which is told no noun and has no filter."""
@@ -202,7 +204,8 @@ class Viewer:
         start = time.perf_counter()
         (result,) = self.segmenter.segment([look.image])
         seconds = time.perf_counter() - start
-        return Found(result.mask, list(result.boxes), "", f"Trained head: {seconds:.2f} s.")
+        how = f"Trained head: {seconds:.2f} s."
+        return Found(result.mask, result.boxes.tolist(), True, "", how)
 
 
 def at_point(look: Look, pixel: Sequence[float]) -> Look:
@@ -236,18 +239,18 @@ def affinity_panel(look: Look, view: str) -> np.ndarray:
 
 def mask_panel(look: Look, found: Found) -> np.ndarray:
     """The image paled outside the mask."""
-    return pictures.outlined(_plain(look), found.mask, kept=not found.dropped)
+    return pictures.outlined(_plain(look), found.mask, found.kept)
 
 
 def verdict(look: Look, found: Found) -> str:
     """What was found, in Markdown: kept or dropped and why, area, boxes, seconds."""
-    state = f"**Dropped**: {found.dropped}." if found.dropped else "**Kept.**"
     share = f"{100 * float(found.mask.mean()):.1f} %"
     height, width = look.image.shape[:2]
-    corners = [np.rint(box).astype(int).tolist() for box in found.boxes]
-    boxes = "; ".join(f"({x0}, {y0}) to ({x1}, {y1})" for x0, y0, x1, y1 in corners)
-    where = f"box {boxes} of {width} × {height} pixels" if boxes else "no box"
-    return f"{state} The mask covers {share} of the image; {where}.\n\n{found.how} {look.origin}"
+    boxes = ", ".join(f"({x0}, {y0}) to ({x1}, {y1})" for x0, y0, x1, y1 in found.boxes)
+    where = f"boxes in {width} × {height} pixels: {boxes}" if boxes else "no box"
+    return f"{found.judgement} The mask covers {share} of the image; {where}.\n\n" + (
+        f"{found.how} {look.origin}"
+    )
 
 
 def _plain(look: Look) -> np.ndarray:
