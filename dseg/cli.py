@@ -34,6 +34,8 @@ COMMANDS = {
     "evaluation": ("stages.evaluation", "run", "predicted masks -> scores"),
     "tables": ("stages.tables", "run", "scores -> result tables and metrics.json"),
     "figures": ("stages.figures", "run", "scores and masks -> figures"),
+    "export": ("stages.export", "run", "a trained head -> a folder that segments images by itself"),
+    "segment": ("stages.segment", "run", "your own images -> masks, overlays and boxes"),
     "tracking": ("stages.tracking", "run", "results -> MLflow"),
     "readme": ("stages.readme", "run", "results -> README.md"),
     "index": ("stages.index", "run", "write the indices of folders of shards"),

@@ -71,13 +71,34 @@ def features_of(
     Raises:
         DsegError: The latents wanted were not kept, or the decoder lacks a stride.
     """
+    starts = range(0, len(ids), inversion.batch_size)
+    slices = [slice(start, start + inversion.batch_size) for start in starts]
+    parts = [
+        batch_features(
+            pipe, latents[rows], ids[rows], features=features, inversion=inversion, seed=seed
+        )
+        for rows in track(slices, label)
+    ]
+    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
+
+
+def batch_features(
+    pipe: "StableDiffusionPipeline",
+    latents: np.ndarray,
+    ids: Sequence[str],
+    *,
+    features: FeaturesSettings,
+    inversion: InversionSettings,
+    seed: int,
+) -> tuple[Tensor, ...]:
+    """As `features_of`, for one batch of items."""
     kept = inversion.timesteps
     if latents.shape[1] != len(kept):
         raise DsegError(
             f"latents at {latents.shape[1]} timesteps, but inversion.timesteps are {list(kept)}: "
             "run the stage inversion again"
         )
-    wanted = features.timesteps if features.source == "inversion" else (0.0,)
+    wanted = latents_wanted(features)
     absent = [fraction for fraction in wanted if fraction not in kept]
     if absent:
         raise DsegError(
@@ -87,21 +108,22 @@ def features_of(
     count = train_timesteps(pipe)
     timesteps = [snap(fraction, inversion.steps, count) for fraction in features.timesteps]
     columns = [kept.index(fraction) for fraction in wanted]
-    alphas = alphas_cumprod(pipe)
+    states = torch.from_numpy(latents[:, columns]).float().transpose(0, 1)
+    if features.source == "clean":
+        states = states.expand(len(timesteps), *states.shape[1:])
+    elif features.source == "noise":
+        # Not the seed of synthesis: its noise is what an inverted image should lead back to.
+        seeds = [item_seed(seed, f"{item}:features") for item in ids]
+        alphas = alphas_cumprod(pipe)
+        states = torch.stack([noise_to(states[0], float(alphas[t]), seeds) for t in timesteps])
     context = embed(pipe, [features.prompt])
-    parts: list[tuple[Tensor, ...]] = []
-    for start in track(range(0, len(ids), inversion.batch_size), label):
-        items = slice(start, start + inversion.batch_size)
-        states = torch.from_numpy(latents[items, columns]).float().transpose(0, 1)
-        if features.source == "clean":
-            states = states.expand(len(timesteps), *states.shape[1:])
-        elif features.source == "noise":
-            # Not the seed of synthesis: its noise is what an inverted image should lead back to.
-            seeds = [item_seed(seed, f"{item}:features") for item in ids[items]]
-            states = torch.stack([noise_to(states[0], float(alphas[t]), seeds) for t in timesteps])
-        maps = decoder_features(pipe.unet, states, timesteps, features.strides, context)
-        parts.append(tuple(values.to("cpu", torch.float16) for values in maps))
-    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
+    maps = decoder_features(pipe.unet, states, timesteps, features.strides, context)
+    return tuple(values.to("cpu", torch.float16) for values in maps)
+
+
+def latents_wanted(features: FeaturesSettings) -> tuple[float, ...]:
+    """Fractions at which the latents must be known that features are made from."""
+    return features.timesteps if features.source == "inversion" else (0.0,)
 
 
 def as_planes(images: np.ndarray) -> Tensor:
