@@ -87,7 +87,7 @@ def attend(
     small = fit(pipe, image)
     phrase = noun_prompt(noun)
     timesteps = [timestep_at(pipe, fraction) for fraction in fractions]
-    latents = noised(pipe, encode(pipe, small[None]), [seed], timesteps)
+    latents = noised(pipe, encode(pipe, np.stack([small])), [seed], timesteps)
     return _attended(small, phrase, record(pipe, latents, timesteps, [phrase], plan))
 
 

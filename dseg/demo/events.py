@@ -7,31 +7,31 @@ weights of the cut in the order of `WEIGHTS`.
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, ParamSpec
 
 import gradio as gr
-from PIL.Image import Image
 
 from dseg.demo import viewer as views
 from dseg.demo.viewer import WEIGHTS, Found, Look, Viewer
 from dseg.errors import DsegError
-from dseg.photo import as_rgb
+from dseg.stages.photos import PhotoFile, read_photo
 
 CUT, HEAD = "AttentionCut", "trained head"
 
 P = ParamSpec("P")
-R = TypeVar("R")
 
 
-def told(function: Callable[P, R]) -> Callable[P, R]:
-    """Show what is wrong with the input in one line on the page."""
+def told(function: Callable[P, list[Any]]) -> Callable[P, Any]:
+    """Show what is wrong with the input in one line, and leave the page as it is."""
 
     @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
             return function(*args, **kwargs)
         except DsegError as error:
-            raise gr.Error(str(error), title="Not done", print_exception=False) from error
+            gr.Warning(str(error), title="Not done")
+            return gr.skip()  # of all outputs
 
     return wrapped
 
@@ -43,7 +43,6 @@ class Events:
         """Handle them with `viewer`."""
         self.viewer = viewer
 
-    @told
     def show(self, look: Look, *choices: Any) -> list[Any]:
         """Draw everything anew: the verdict and the four panels."""
         found = self._find(look, choices)
@@ -63,11 +62,14 @@ class Events:
         return [noun, look, *self.show(look, *choices)]
 
     @told
-    def upload(self, image: Image | None, noun: str | None, *choices: Any) -> list[Any]:
+    def upload(self, path: str, noun: str | None, *choices: Any) -> list[Any]:
         """Look at one's own image: the look, the panels."""
-        if image is None:
-            raise DsegError("no image: expected one to look at")
-        look = self.viewer.look(as_rgb(image), noun or "")
+        name = Path(path).name
+        try:
+            photo = read_photo(PhotoFile(Path(path), name))
+        except DsegError as error:
+            raise DsegError(f"{name}: {error}") from error
+        look = self.viewer.look(photo.image, noun or "")
         return [look, *self.show(look, *choices)]
 
     @told

@@ -19,20 +19,23 @@ THEME = gr.themes.Default(
 )
 CSS = """
 .gradio-container { max-width: 1160px !important; margin: 0 auto; }
-.panel { min-width: 200px; gap: 4px; }
+.panel { min-width: 200px; gap: 2px; }
 .panel img { cursor: crosshair; }
-.panel h3, .panel p { display: inline; margin: 0 0.5em 0 0; }
-.panel p, .legend { font-size: 0.86em; color: var(--body-text-color-subdued); }
+.legend { font-size: 0.86em; color: var(--body-text-color-subdued); }
+#renders .grid-wrap { height: auto; min-height: 0; max-height: none; overflow: hidden; }
 .legend { display: flex; align-items: center; gap: 0.5em; }
 .legend span { height: 0.7em; width: 9em; border-radius: 2px; }
 footer { display: none !important; }
 """
 # One queue for all: the model looks at one image at a time.
 ALONE: dict[str, Any] = {
+    "show_progress": "minimal",
     "concurrency_limit": 1,
     "concurrency_id": "model",
     "api_visibility": "private",
 }
+
+QUIET = ALONE | {"show_progress": "hidden"}
 
 
 def build(viewer: Viewer, name: str) -> gr.Blocks:
@@ -54,14 +57,11 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
                         gallery = _gallery(first)
                         others = gr.Button("Render others", size="sm")
                     with gr.Tab("Own image"):
-                        own = gr.Image(
+                        own = gr.File(
+                            file_types=["image"],
                             show_label=False,
-                            sources=["upload", "clipboard"],
-                            type="pil",
-                            image_mode=None,  # modes are converted in one way, by `as_rgb`
-                            height=240,
+                            height=150,
                             elem_id="own",
-                            buttons=[],
                         )
                     with gr.Tab("Synthesise"):
                         prompt = gr.Textbox(
@@ -80,11 +80,11 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
             with gr.Column(scale=7, min_width=430):
                 verdict = gr.Markdown(elem_id="verdict")
                 with gr.Row():
-                    image = _panel("image", "Image", "with the box; click anywhere")
+                    image = _panel("image", "Image", "boxes; click to move the point")
                     cross = _panel("cross", "Cross map", "where the noun attends")
                 with gr.Row():
-                    affinity = _panel("affinity", "Affinity", "of the marked point to the rest")
-                    mask = _panel("mask", "Mask", "grey where it is dropped")
+                    affinity = _panel("affinity", "Affinity", "of all to the marked point")
+                    mask = _panel("mask", "Mask", "outlined in blue, in grey if dropped")
                 view = gr.Radio(list(VIEWS), value=next(iter(VIEWS)), label="Affinity shows")
                 gr.HTML(_legend())
 
@@ -104,17 +104,14 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
             **ALONE,
         )
         for panel in panels[1:]:
-            panel.select(
-                events.point, [look, *chosen], [look, *panels], show_progress="hidden", **ALONE
-            )
+            panel.select(events.point, [look, *chosen], [look, *panels], **QUIET)
         gr.on(
             [each.change for each in chosen],
             events.show,
             [look, *chosen],
             panels,
-            show_progress="hidden",
             trigger_mode="always_last",
-            **ALONE,
+            **QUIET,
         )
         reset.click(events.defaults, None, sliders, **ALONE)
     return page
@@ -151,7 +148,6 @@ def _gallery(renders: list[tuple[np.ndarray, str]]) -> gr.Gallery:
         renders,
         show_label=False,
         columns=4,
-        height=200,
         object_fit="contain",
         allow_preview=False,
         interactive=False,
@@ -178,7 +174,7 @@ def _slider(viewer: Viewer, key: str) -> gr.Slider:
 
 def _panel(name: str, title: str, meaning: str) -> gr.Image:
     with gr.Column(elem_classes="panel", min_width=200):
-        gr.Markdown(f"### {title}\n{meaning}")
+        gr.Markdown(f"**{title}**: {meaning}")
         return gr.Image(
             show_label=False,
             interactive=False,

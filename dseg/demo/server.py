@@ -11,8 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
+from dseg import load
 from dseg.config import load_settings
 from dseg.errors import DsegError
+from dseg.exported import SHIPPED
 from dseg.pipeline import load_pipeline
 from dseg.plan import DEFAULT_PROFILE, profile_params
 
@@ -22,6 +24,7 @@ UPLOAD = "20mb"
 
 def run(
     model: str | None = None,
+    head: Path | None = None,
     profile: str = DEFAULT_PROFILE,
     port: int = 7860,
     host: str = "127.0.0.1",
@@ -31,6 +34,8 @@ def run(
 
     Args:
         model: Folder of a pipeline or id on the hub; left out, that of the profile.
+        head: Folder of an exported head, to choose beside AttentionCut; left out, the shipped one
+            if the model is that of the profile.
         profile: Whose settings are the page's defaults.
         port: Where the page is served.
         host: Address to listen on; another than the default is open to others, without a password.
@@ -58,7 +63,10 @@ def run(
             dtype=chosen.dtype,
             device=chosen.device,
         )
-        page = build(Viewer(pipe, settings), model or chosen.path)
+        if head is None and model is None and SHIPPED.is_dir():
+            head = SHIPPED
+        segmenter = None if head is None else load(head, device=chosen.device)
+        page = build(Viewer(pipe, settings, segmenter), model or chosen.path)
         try:
             _, local, public = page.queue().launch(
                 server_name=host,

@@ -27,9 +27,11 @@ from dseg.inspection import (
     similarity_to,
     unknown_words,
 )
+from dseg.pipeline import fit
 from dseg.prompts import fill, item_seed
 from dseg.resample import resize
 from dseg.segmenter import LEAST_AREA, Segmenter
+from dseg.stages.segmenters import image_ids
 from dseg.world.renderer import annotated_scenes
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ WEIGHTS = {
 }
 # Examples from the domain that the embedded model was trained on, and from the shifted one.
 RENDERS: dict[Literal["train", "shift"], int] = {"train": 6, "shift": 2}
+_TOLD = 2  # boxes that the text names: those of the largest parts
 _LARGEST = 1024  # pixels of the longer side that are kept of an image: no panel shows more
 
 
@@ -140,7 +143,9 @@ class Viewer:
         noun = noun.strip()
         check_noun(self.pipe.tokenizer, noun, self.nouns)
         fractions = self.settings.recording.timesteps
-        seed = item_seed(self.settings.seed, "demo")
+        # As `dseg segment` has it: the same image gets the same mask.
+        (name,) = image_ids(fit(self.pipe, image)[None])
+        seed = item_seed(self.settings.seed, name)
         start = time.perf_counter()
         attended = attend(self.pipe, image, noun, fractions=fractions, seed=seed, plan=self.plan)
         seconds = time.perf_counter() - start
@@ -246,8 +251,10 @@ def verdict(look: Look, found: Found) -> str:
     """What was found, in Markdown: kept or dropped and why, area, boxes, seconds."""
     share = f"{100 * float(found.mask.mean()):.1f} %"
     height, width = look.image.shape[:2]
-    boxes = ", ".join(f"({x0}, {y0}) to ({x1}, {y1})" for x0, y0, x1, y1 in found.boxes)
-    where = f"boxes in {width} × {height} pixels: {boxes}" if boxes else "no box"
+    boxes = [f"({x0}, {y0}) to ({x1}, {y1})" for x0, y0, x1, y1 in found.boxes[:_TOLD]]
+    if len(found.boxes) > _TOLD:
+        boxes.append(f"{len(found.boxes) - _TOLD} smaller ones")
+    where = f"boxes in {width} × {height} pixels: {', '.join(boxes)}" if boxes else "no box"
     return f"{found.judgement} The mask covers {share} of the image; {where}.\n\n" + (
         f"{found.how} {look.origin}"
     )
