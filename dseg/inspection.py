@@ -6,7 +6,7 @@ is computed here that AttentionCut does not see, except views of its self-attent
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -211,9 +211,11 @@ def similarity_to(affinity: Affinity, cell: int) -> np.ndarray:
     Returns:
         float32 (h, w) in [0, 1]; 1 at the cell itself.
     """
-    roots = affinity.matrix().sqrt()
-    overlap = roots @ roots[[cell]].toarray().ravel()
-    return overlap.astype(np.float32).reshape(affinity.shape)
+    # Not `affinity.matrix().sqrt()`: SciPy would sort the affinity's own rows in place.
+    roots = replace(affinity, weights=np.sqrt(affinity.weights))
+    own = np.zeros(len(roots.indices), dtype=np.float32)
+    own[roots.indices[cell]] = roots.weights[cell]
+    return (roots.matrix() @ own).reshape(affinity.shape)
 
 
 def cut(attended: Attended, settings: CutSettings) -> Mask:

@@ -35,7 +35,7 @@ CHANGED = """([name, before]) => {
     return picture && picture.src !== before && picture.complete;
 }"""
 PANELS = ("image", "cross", "affinity", "mask")
-PATIENCE = 120_000  # ms: only a page that hangs waits for so long
+PATIENCE = 300_000  # ms: only a page that hangs waits for so long
 
 
 def free_port() -> int:
@@ -102,7 +102,7 @@ def server(root, tmp_path_factory):
         assert list(temporary.glob("dseg-demo-*")), "uploads are kept elsewhere"
     finally:
         process.terminate()
-        status = process.wait(timeout=30)
+        status = process.wait(timeout=120)
     assert status == 0
     assert list(temporary.glob("dseg-demo-*")) == []
     assert (folder / "err").read_text() == ""

@@ -58,6 +58,15 @@ def test_similarity_weighs_the_edges_of_the_cut() -> None:
     np.testing.assert_allclose(np.diag(everywhere), 1, rtol=1e-5)
 
 
+def test_looking_changes_no_affinity() -> None:
+    over, before = affinity(), affinity()
+    for cell in range(24):
+        similarity_to(over, cell)
+        attention_from(over, cell, 2)
+    np.testing.assert_array_equal(over.indices, before.indices)
+    np.testing.assert_array_equal(over.weights, before.weights)
+
+
 def test_points_lie_in_cells() -> None:
     over = affinity(4, 6)
     corners = [(0.0, 0.0), (0.999, 0.0), (0.0, 0.999), (1.0, 1.0), (0.5, 0.5)]

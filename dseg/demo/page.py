@@ -19,9 +19,10 @@ THEME = gr.themes.Default(
 )
 CSS = """
 .gradio-container { max-width: 1160px !important; margin: 0 auto; }
-.panel { min-width: 200px; gap: 2px; }
+.panel { min-width: 160px; gap: 2px; }
 .panel img { cursor: crosshair; }
 .legend { font-size: 0.86em; color: var(--body-text-color-subdued); }
+#renders .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)); }
 #renders .grid-wrap { height: auto; min-height: 0; max-height: none; overflow: hidden; }
 .legend { display: flex; align-items: center; gap: 0.5em; }
 .legend span { height: 0.7em; width: 9em; border-radius: 2px; }
@@ -50,7 +51,7 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
         gr.Markdown(_introduction(viewer, name))
         look, number = gr.State(viewer.look(*first[0])), gr.State(0)
         with gr.Row():
-            with gr.Column(scale=4, min_width=300):
+            with gr.Column(scale=4, min_width=240):
                 noun = _noun_field(viewer, first[0][1])
                 with gr.Tabs():
                     with gr.Tab("Renders"):
@@ -77,7 +78,7 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
                 with gr.Accordion("Weights of AttentionCut", open=True):
                     sliders = [_slider(viewer, key) for key in WEIGHTS]
                     reset = gr.Button("As in params.yaml", size="sm")
-            with gr.Column(scale=7, min_width=430):
+            with gr.Column(scale=7, min_width=400):
                 verdict = gr.Markdown(elem_id="verdict")
                 with gr.Row():
                     image = _panel("image", "Image", "boxes; click to move the point")
@@ -173,7 +174,7 @@ def _slider(viewer: Viewer, key: str) -> gr.Slider:
 
 
 def _panel(name: str, title: str, meaning: str) -> gr.Image:
-    with gr.Column(elem_classes="panel", min_width=200):
+    with gr.Column(elem_classes="panel", min_width=160):
         gr.Markdown(f"**{title}**: {meaning}")
         return gr.Image(
             show_label=False,

@@ -125,7 +125,7 @@ class Viewer:
         """Images of the embedded world with their nouns, others for each page; the last shifted."""
         world, scenes = self.settings.world, []
         for domain, count in RENDERS.items():
-            seed = item_seed(self.settings.seed, f"demo-{domain}-{page}")
+            seed = item_seed(self.settings.seed, f"demo-{page}-{domain}")
             strength = world.shift_strength
             scenes.append(
                 annotated_scenes(
