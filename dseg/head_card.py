@@ -1,5 +1,6 @@
 """The model card of an exported head: every number in it comes from the run."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from dseg.exported import HEAD, HeadConfig
@@ -25,7 +26,9 @@ CARD = """\
 
 A segmentation head for unsupervised object discovery, trained by dseg, a reproduction of
 DiffusionSeg ([arXiv 2303.09813](https://arxiv.org/abs/2303.09813)), without any mask drawn by a
-person. It has {parameters:,} parameters in `{head}` ({kilobytes:.0f} kB). {limits}
+person. It has {parameters:,} parameters in `{head}` ({kilobytes:.0f} kB).
+
+{limits}
 
 ```python
 import dseg
@@ -61,8 +64,8 @@ without the head.
 
 - One salient object is what it was trained for. Where there is none it may still find one, and
   several may become one mask.
-- An image is stretched to {height} x {width} pixels and the mask back to the image's size: detail
-  finer than that is lost, more so in large and in narrow images.
+- An image is stretched to {height} x {width} pixels and the mask back to the image's size:
+  detail finer than that is lost, more so in large and in narrow images.
 - The soft mask is not calibrated: 0.7 is not a probability of 70 %.
 
 ## Licence
@@ -95,8 +98,12 @@ def head_card(name: str, config: HeadConfig, reads_features: bool, size_bytes: i
         head=HEAD,
         parameters=training.parameters,
         kilobytes=size_bytes / 1000,
-        limits=limits.format(
-            size=f"{height} x {width}", kinds=_list(training.classes), count=len(training.classes)
+        limits=_wrapped(
+            limits.format(
+                size=f"{height} x {width}",
+                kinds=_list(training.classes),
+                count=len(training.classes),
+            )
         ),
         reads=_reads(config, base_name) if reads_features else "The image alone (RGB network).",
         profile=training.profile,
@@ -118,17 +125,17 @@ def _reads(config: HeadConfig, base: str) -> str:
     features, inversion = config.features, config.inversion
     way = {
         "inversion": f"latents inverted by DDIM ({inversion.steps} steps over all timesteps, "
-        f"{inversion.fixed_point} fixed-point iterations)",
+        f"fixed-point iterations: {inversion.fixed_point})",
         "noise": "latents with noise added",
         "clean": "latents of the clean image",
     }[features.source]
     fractions = _list([f"{fraction:g}" for fraction in features.timesteps])
     strides = _list([str(stride) for stride in features.strides])
     revision = f" at revision {config.base_model.revision}" if config.base_model.revision else ""
-    return (
-        f"Features of the U-Net of {base}{revision}, for {way}, at {fractions} of the training\n"
+    return _wrapped(
+        f"Features of the U-Net of {base}{revision}, for {way}, at {fractions} of the training "
         f"timesteps, of the decoder at strides {strides} of the latent grid. The base model must "
-        f"have the\nidentity `{config.base_model.identity}`; loading\nchecks it."
+        f"have the identity `{config.base_model.identity}`; loading checks it."
     )
 
 
@@ -142,6 +149,10 @@ def _scores(scores: Mapping[str, Mapping[str, float]], protocol: str) -> str:
     lines = [header, ["---"] * len(header), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"Percent, protocol {protocol}, as in the run's tables.\n\n{table}"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 98, break_long_words=False, break_on_hyphens=False)
 
 
 def _list(words: Sequence[str], most: int = 20) -> str:

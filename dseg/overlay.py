@@ -5,7 +5,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 # At most this on the longer side: a picture to look at, which the mask beside it is not.
 LONGEST = 1600
-COLOUR = (255, 77, 0)
+COLOUR = (236, 0, 140)  # rare in photographs
 TINT = 0.35
 # A light line in a dark seam stands out on light and on dark ground alike.
 LIGHT, DARK = (255, 255, 255), (16, 16, 16)

@@ -30,7 +30,8 @@ class PhotoFile:
 
     Attributes:
         path: As given, or found under a folder that was given.
-        name: Of its results, unique: a relative path without suffix, with / between its parts.
+        name: Of its results, unique: a relative path without suffix, with / between its parts; ""
+            where there is a problem.
         problem: Why there is nothing to read; "" if there may be.
     """
 
@@ -62,19 +63,22 @@ def find_photos(paths: Sequence[Path], out: Path) -> list[PhotoFile]:
     Returns:
         At least one entry for each path; those with a problem are named as well.
     """
-    given = [(path, Path(os.path.abspath(path))) for path in paths]
-    shared = Path(os.path.commonpath([at if os.path.isdir(at) else at.parent for _, at in given]))
     found: dict[Path, tuple[Path, str]] = {}
-    for path, at in given:
+    for path in paths:
         for each, problem in _search(path, Path(os.path.abspath(out))):
             found.setdefault(Path(os.path.abspath(each)), (each, problem))
-    stems = Counter(_key(at.with_suffix("")) for at in found)
-    names = {at: at if stems[_key(at.with_suffix(""))] > 1 else at.with_suffix("") for at in found}
-    # x.png.jpg and the two files x.png, x.jpg would meet again: then all keep their suffix.
+    there = [Path(os.path.abspath(path)) for path in paths if os.path.exists(path)]
+    # A path at which there is nothing has no results, so it has no say in where they go.
+    shared = Path(os.path.commonpath([_folder(at) for at in there] or [os.sep]))
+    readable = [at for at, (_, problem) in found.items() if not problem]
+    names = {at: at.with_suffix("") for at in readable}
+    count = Counter(_key(name) for name in names.values())
+    names = {at: at if count[_key(name)] > 1 else name for at, name in names.items()}
+    # x.png.jpg and the two files x.png and x.jpg would meet again: then all keep their suffix.
     if len({_key(name) for name in names.values()}) < len(names):
-        names = {at: at for at in found}
+        names = {at: at for at in readable}
     return [
-        PhotoFile(path, names[at].relative_to(shared).as_posix(), problem)
+        PhotoFile(path, "" if problem else names[at].relative_to(shared).as_posix(), problem)
         for at, (path, problem) in found.items()
     ]
 
@@ -87,8 +91,9 @@ def read_photo(file: PhotoFile) -> Photo:
     """
     try:
         with warnings.catch_warnings():
-            # Pillow refuses at twice the size at which it warns: phones make such images.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Of metadata that is not read here, and of sizes that are still decoded: phones make
+            # images of more pixels than Pillow warns at; it refuses at twice as many.
+            warnings.simplefilter("ignore")
             with Image.open(file.path) as image:
                 orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
                 return Photo(file, as_rgb(image), orientation)
@@ -131,6 +136,10 @@ def _search(path: Path, out: Path) -> Iterator[tuple[Path, str]]:
         yield Path(problem.filename), f"cannot be searched: {problem.strerror}"
     if not count and not problems:
         yield path, "a folder without images"
+
+
+def _folder(at: Path) -> Path:
+    return at if os.path.isdir(at) else at.parent
 
 
 def _hint(path: Path) -> str:

@@ -104,6 +104,9 @@ def run(
         about = segmenter.about
         if about["embedded"]:
             print(EMBEDDED, file=sys.stderr)
+            if noun not in (None, ANY_NOUN, *about["classes"]):
+                known = ", ".join(about["classes"])
+                print(f"warning: its words are {known}; {noun!r} is none", file=sys.stderr)
     start = time.monotonic()
     records: dict[Path, Record] = {}
     try:
@@ -145,6 +148,9 @@ def _prepare(out: Path, files: Sequence[PhotoFile], force: bool) -> None:
 
 
 def _outputs(file: PhotoFile) -> dict[str, str]:
+    """Files of an image's results by kind, relative to the folder of results."""
+    if file.problem:
+        return {}
     return {kind: file.name + ending for kind, ending in ENDINGS.items()}
 
 

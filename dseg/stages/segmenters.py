@@ -206,4 +206,5 @@ def _about(config: HeadConfig, folder: Path, method: str, base: str | None) -> d
         "base_model": base,
         "threshold": config.threshold,
         "embedded": base in (None, config.base_model.identity) and config.training.embedded,
+        "classes": list(config.training.classes),
     }
