@@ -211,7 +211,7 @@ def test_an_unknown_noun_is_said_in_a_line_and_leaves_the_page(page):
 
 
 def test_own_images_keep_their_shape(page, tmp_path: Path):
-    page.get_by_role("tab", name="Own image").click()
+    page.get_by_role("tab", name="Upload").click()
     broken, photo = tmp_path / "broken.png", tmp_path / "photo.png"
     broken.write_bytes(b"no image")
     values = np.random.default_rng(0).integers(0, 256, (12, 24, 3), np.uint8)
@@ -229,7 +229,7 @@ def test_own_images_keep_their_shape(page, tmp_path: Path):
 
 
 def test_a_prompt_is_synthesised(page):
-    page.get_by_role("tab", name="Synthesise").click()
+    page.get_by_role("tab", name="Prompt").click()
     before = sources(page)
     page.fill("#prompt textarea", "a photo of a donut on grass")
     page.get_by_role("button", name="Synthesise").click()

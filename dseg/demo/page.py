@@ -22,7 +22,9 @@ CSS = """
 .panel { min-width: 160px; gap: 2px; }
 .panel img { cursor: crosshair; }
 .legend { font-size: 0.86em; color: var(--body-text-color-subdued); }
-#renders .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)); }
+#renders .grid-container { grid-template-columns: repeat(auto-fill, minmax(68px, 1fr)); gap: 4px; }
+#renders .thumbnail-item { aspect-ratio: 1; }
+#renders .caption-label { font-size: 0.7em; padding: 1px 4px; }
 #renders .grid-wrap { height: auto; min-height: 0; max-height: none; overflow: hidden; }
 .legend { display: flex; align-items: center; gap: 0.5em; }
 .legend span { height: 0.7em; width: 9em; border-radius: 2px; }
@@ -54,17 +56,17 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
             with gr.Column(scale=4, min_width=240):
                 noun = _noun_field(viewer, first[0][1])
                 with gr.Tabs():
-                    with gr.Tab("Renders"):
+                    with gr.Tab("Render"):
                         gallery = _gallery(first)
                         others = gr.Button("Render others", size="sm")
-                    with gr.Tab("Own image"):
+                    with gr.Tab("Upload"):
                         own = gr.File(
                             file_types=["image"],
                             show_label=False,
                             height=150,
                             elem_id="own",
                         )
-                    with gr.Tab("Synthesise"):
+                    with gr.Tab("Prompt"):
                         prompt = gr.Textbox(
                             viewer.prompt(first[0][1]),
                             label="Prompt",
@@ -81,11 +83,11 @@ def build(viewer: Viewer, name: str) -> gr.Blocks:
             with gr.Column(scale=7, min_width=400):
                 verdict = gr.Markdown(elem_id="verdict")
                 with gr.Row():
-                    image = _panel("image", "Image", "boxes; click to move the point")
-                    cross = _panel("cross", "Cross map", "where the noun attends")
+                    image = _panel("image", "Image", ", click on it")
+                    cross = _panel("cross", "Cross map", " of the noun")
                 with gr.Row():
-                    affinity = _panel("affinity", "Affinity", "of all to the marked point")
-                    mask = _panel("mask", "Mask", "outlined in blue, in grey if dropped")
+                    affinity = _panel("affinity", "Affinity", " to the point")
+                    mask = _panel("mask", "Mask", ", grey if dropped")
                 view = gr.Radio(list(VIEWS), value=next(iter(VIEWS)), label="Affinity shows")
                 gr.HTML(_legend())
 
@@ -149,7 +151,7 @@ def _gallery(renders: list[tuple[np.ndarray, str]]) -> gr.Gallery:
         renders,
         show_label=False,
         columns=4,
-        object_fit="contain",
+        object_fit="cover",
         allow_preview=False,
         interactive=False,
         format="png",
@@ -175,7 +177,7 @@ def _slider(viewer: Viewer, key: str) -> gr.Slider:
 
 def _panel(name: str, title: str, meaning: str) -> gr.Image:
     with gr.Column(elem_classes="panel", min_width=160):
-        gr.Markdown(f"**{title}**: {meaning}")
+        gr.Markdown(f"**{title}**{meaning}")
         return gr.Image(
             show_label=False,
             interactive=False,

@@ -39,16 +39,16 @@ if TYPE_CHECKING:
 
 # Views of the affinity: what the page calls each, and the steps of the walk, or None.
 VIEWS: dict[str, int | None] = {
-    "similar attention, as the cut weighs it": None,
-    "its attention": 1,
-    "a walk of 3 steps": 3,
+    "similar attention": None,
+    "attention": 1,
+    "walk of 3 steps": 3,
 }
 # Settings of the cut that the page lets one change: its name there.
 WEIGHTS = {
     "lambda_self": "self-attention",
     "lambda_colour": "colour",
     "lambda_contrast": "contrast",
-    "tau": "softness of the threshold",
+    "tau": "softness",
 }
 # Examples from the domain that the embedded model was trained on, and from the shifted one.
 RENDERS: dict[Literal["train", "shift"], int] = {"train": 6, "shift": 2}
@@ -254,7 +254,8 @@ def verdict(look: Look, found: Found) -> str:
     boxes = [f"({x0}, {y0}) to ({x1}, {y1})" for x0, y0, x1, y1 in found.boxes[:_TOLD]]
     if len(found.boxes) > _TOLD:
         boxes.append(f"{len(found.boxes) - _TOLD} smaller ones")
-    where = f"boxes in {width} × {height} pixels: {', '.join(boxes)}" if boxes else "no box"
+    word = "box" if len(found.boxes) == 1 else "boxes"
+    where = f"{word} in {width} × {height} pixels: {', '.join(boxes)}" if boxes else "no box"
     return f"{found.judgement} The mask covers {share} of the image; {where}.\n\n" + (
         f"{found.how} {look.origin}"
     )
