@@ -134,7 +134,8 @@ def locate(text: str, nouns: Sequence[str]) -> Phrase:
     Raises:
         DsegError: It has none of them.
     """
-    for noun in filter(None, map(str.strip, nouns)):
+    nouns = [noun.strip() for noun in nouns if noun.strip()]
+    for noun in nouns:
         found = re.search(rf"(?<!\w){re.escape(noun)}(?!\w)", text, re.IGNORECASE)
         if found is not None:
             return Phrase(text, found.start(), found.end())

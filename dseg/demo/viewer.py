@@ -159,14 +159,16 @@ class Viewer:
     def imagine(self, prompt: str, noun: str, seed: int) -> tuple[Look, list[str]]:
         """Synthesise an image; also the words of the prompt that the model does not know.
 
-        The noun is ``noun`` if the prompt has it, else one that the model knows.
+        The noun is ``noun`` if the prompt has it and the model knows it, else another of those
+        that it knows.
 
         Raises:
             DsegError: The prompt has no noun that the model knows, or as
                 `dseg.inspection.imagine`.
         """
-        phrase = locate(prompt.strip(), [noun, *self.nouns])
-        check_noun(self.pipe.tokenizer, phrase.text[phrase.start : phrase.end], self.nouns)
+        tokenizer = self.pipe.tokenizer
+        wanted = [] if unknown_words(tokenizer, noun) else [noun]
+        phrase = locate(prompt.strip(), [*wanted, *self.nouns])
         synthesis, window = self.settings.synthesis, self.settings.attention.timesteps
         start = time.perf_counter()
         attended = imagine(
@@ -183,7 +185,7 @@ class Viewer:
             f"Image and attention: synthesised from “{phrase.text}”, seed {seed}, "
             f"{synthesis.steps} steps, {seconds:.2f} s."
         )
-        unknown = unknown_words(self.pipe.tokenizer, phrase.text)
+        unknown = unknown_words(tokenizer, phrase.text)
         return Look(attended.image, attended, attended.peak, origin), unknown
 
     def find(self, look: Look, weights: Mapping[str, float]) -> Found:
