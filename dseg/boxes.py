@@ -15,6 +15,11 @@ RULES = ("largest", "all", "seed")
 EMPTY = ("image", "none")
 
 
+def above(soft: np.ndarray, threshold: float) -> np.ndarray:
+    """Where a map is above a threshold, (H, W) bool; uint8 is read as value / 255."""
+    return (soft / 255 if soft.dtype == np.uint8 else soft) > threshold
+
+
 def select_component(
     mask: np.ndarray, rule: str, seed: tuple[int, int] | None = None
 ) -> np.ndarray:
@@ -72,9 +77,8 @@ def mask_to_box(
         raise DsegError(f"a mask of shape {soft.shape} has no box: expected (H, W), not empty")
     if not np.isfinite(soft).all():
         raise DsegError("a mask with NaN or infinite values has no box: clean the prediction first")
-    values = soft / 255 if soft.dtype == np.uint8 else soft
     peak = np.unravel_index(int(soft.argmax()), soft.shape)
-    mask = select_component(values > threshold, rule, (int(peak[0]), int(peak[1])))
+    mask = select_component(above(soft, threshold), rule, (int(peak[0]), int(peak[1])))
     if not mask.any():
         height, width = mask.shape
         return np.array([0, 0, width, height], np.int32) if empty == "image" else None

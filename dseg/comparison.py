@@ -7,12 +7,15 @@ settings, whose files are sorted on their way to a stage. Only settings are read
 workflow can ask as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from dseg.settings import FeaturesSettings, HeadSettings, Settings
 
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
+# Public benchmarks by the names they have in profiles, in the order of their tables.
+PUBLIC_MASKS = ("ecssd", "duts-te", "dut-omron")
+PUBLIC_BOXES = ("voc07", "voc12", "coco20k")
 CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not held out
 MASK_RECORDING = "attentioncut-noise"  # all mask methods start from its attention
 MASK_REFERENCE = "otsu"
@@ -21,6 +24,21 @@ FULL_METHOD = "attentioncut"
 _LATENTS = {"inversion": "inverted", "noise": "noised", "clean": "clean"}
 _FIRST = (CHOSEN_ON, "test", "shift", "multi")  # other benchmarks come after, by name
 _METHODS = ("threshold", "otsu", "walk", "attentioncut")
+
+
+def tables(settings: Settings) -> list[str]:
+    """Names of all tables: those of any run, and those beside published scores where they fit."""
+    names = list(TABLES)
+    if public(settings, PUBLIC_MASKS):
+        names.append("saliency-benchmarks")
+    if public(settings, PUBLIC_BOXES):
+        names.append("localisation-benchmarks")
+    return names
+
+
+def public(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Those of the public benchmarks `names` that the settings have, in that order."""
+    return [name for name in names if name in settings.benchmarks]
 
 
 def methods(settings: Settings) -> dict[str, str]:

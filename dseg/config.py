@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from dseg.errors import DsegError
-from dseg.section import Section
+from dseg.section import FORMS, Section
 from dseg.settings import WORLD, Settings
 
 __all__ = [
@@ -189,11 +190,12 @@ def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
     rendered: dict[str, int] = {split: count for split, count in settings.world.images.items()}
     prompts, evaluation = settings.prompts, settings.evaluation
     for template in prompts.templates:
-        rest = template.replace("{noun}", "").replace("{context}", "")
+        rest = re.sub(r"\{(noun|context|article)\}", "", template)
         if template.count("{noun}") != 1 or "{" in rest or "}" in rest:
             yield (
                 ("prompts", "templates"),
-                f"expected {{noun}} once, no braces but {{noun}} and {{context}}; got {template!r}",
+                "expected {noun} once, no braces but {noun}, {context} and {article}; got "
+                f"{template!r}",
             )
         if "{context}" in template and not prompts.contexts:
             yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
@@ -248,11 +250,24 @@ def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
             f"expected one of evaluation.protocols ({', '.join(evaluation.protocols)}), got "
             f"{evaluation.protocol!r}",
         )
+    if evaluation.mode not in evaluation.modes:
+        yield (
+            ("evaluation", "mode"),
+            f"expected one of evaluation.modes ({', '.join(evaluation.modes)}), got "
+            f"{evaluation.mode!r}",
+        )
+    if "none" not in evaluation.postprocessing:
+        yield (
+            ("evaluation", "postprocessing"),
+            "expected 'none' among them, which the main tables show, got "
+            f"{list(evaluation.postprocessing)}",
+        )
 
 
 def _explain(entry: Any) -> tuple[_Key, str]:
     """Key and one-line description of one of pydantic's errors."""
-    key, kind, value = entry["loc"], entry["type"], entry["input"]
+    key = tuple(part for part in entry["loc"] if part not in FORMS)
+    kind, value = entry["type"], entry["input"]
     if key[-1:] == ("[key]",):
         key = key[:-1]
         if kind == "literal_error":
@@ -289,6 +304,9 @@ def _known_keys(key: _Key) -> list[str]:
         if part is not None:
             named = schema.get("properties", {}).get(part)
             schema = named or next(iter(schema["patternProperties"].values()))
+        if "oneOf" in schema:  # a list, or a mapping that has keys
+            schema = next(form for form in schema["oneOf"] if "$ref" in form)
+            schema = whole["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
     return list(schema.get("properties", {}))
 
 

@@ -7,12 +7,13 @@ timesteps run from 0 (the clean image) to 1 (noise).
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, with_config
+from pydantic import Discriminator, Field, StringConstraints, Tag, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 
 from dseg.errors import DsegError
 from dseg.section import (
     DISTINCT,
+    FORMS,
     FROM_LIST,
     SOME,
     Count,
@@ -31,6 +32,8 @@ from dseg.section import (
 
 Split = Literal["val", "test", "shift", "multi"]
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
+Mode = Literal["multi", "single"]
+Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
 WORLD = "world/"
 
 
@@ -63,11 +66,19 @@ class BenchmarkSettings(Section):
     """Number of images it must have."""
 
 
+class ClassFile(Section):
+    file: Text
+    """Text file with one name a line, or JSON file with a list of names."""
+
+
 class PromptsSettings(Section):
-    classes: Annotated[Texts, SOME]
-    """Object nouns."""
+    classes: Annotated[
+        Annotated[Annotated[Texts, SOME], Tag(FORMS[0])] | Annotated[ClassFile, Tag(FORMS[1])],
+        Discriminator(lambda value: FORMS[isinstance(value, Mapping | ClassFile)]),
+    ]
+    """Object nouns, or the file that lists them."""
     templates: Annotated[Texts, SOME]
-    """Sentences with {noun} and, if wanted, {context}."""
+    """Sentences with {noun} and, if wanted, {context} and {article}, a or an."""
     contexts: Texts
     """What {context} stands for."""
     count: Count
@@ -223,8 +234,20 @@ class EvaluationSettings(Section):
     """Metric protocols to compute."""
     protocol: Protocol
     """The one that tables and figures show."""
+    modes: Annotated[tuple[Mode, ...], FROM_LIST, SOME, DISTINCT]
+    """What of a mask is scored: all of the soft map (multi), one component (single)."""
+    mode: Mode
+    """The one that tables and figures show."""
+    postprocessing: Annotated[tuple[Postprocessing, ...], FROM_LIST, SOME, DISTINCT]
+    """What is done to masks before they are scored; tables and figures show none."""
+    truth: Literal["protocol", "half"]
+    """Where grey true masks are cut: as the protocol's code does, or above one half in all."""
     box: Literal["largest", "all"]
     """Component of the mask that the predicted box encloses."""
+    difficult: Literal["keep", "drop"]
+    """True boxes of VOC objects marked difficult or truncated."""
+    crowd: Literal["keep", "drop"]
+    """True boxes of COCO annotations that are crowds."""
     threshold: Fraction
     """Soft masks above this are foreground."""
 

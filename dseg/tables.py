@@ -260,7 +260,7 @@ def _segmentation(
     return Table(
         name=name,
         title=title,
-        note=f"Percent; {means}, mean over images; protocol {protocol}, which also defines maxF. "
+        note=f"Percent; {means}, mean over images; {_protocol(settings)}, which also defines maxF. "
         f"{INTERVAL} {warning}{note}".rstrip(),
         headings=(("", first), *((group, head) for group in groups for head in heads)),
         cells=tuple(cells),
@@ -278,6 +278,13 @@ def _against(scores: Mapping[str, np.ndarray], reference: str, seed: int) -> dic
         return {}
     others = [name for name in scores if name != reference]
     return {name: compare(scores[name], scores[reference], seed=seed) for name in others}
+
+
+def _protocol(settings: Settings) -> str:
+    """The protocol in words, with the mode where it is not the usual one."""
+    mode = settings.evaluation.mode
+    named = f"protocol {settings.evaluation.protocol}"
+    return named if mode == "multi" else f"{named}, mode {mode}"
 
 
 def _benchmark(scores: Scores, benchmark: str, metric: str) -> str:

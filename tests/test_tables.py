@@ -61,6 +61,13 @@ def test_main_table_takes_max_f_from_the_protocol_not_from_the_images(settings, 
     assert "protocol pysod" in saliency_table(other, scores).note
 
 
+def test_the_note_names_a_mode_that_is_not_the_usual_one(settings, scores):
+    single = settings.evaluation.model_copy(update={"mode": "single"})
+    other = settings.model_copy(update={"evaluation": single})
+    assert "protocol tokencut, mode single, which" in saliency_table(other, scores).note
+    assert "mode" not in saliency_table(settings, scores).note
+
+
 def test_order_of_rows_and_benchmarks(settings, scores):
     table = saliency_table(settings, scores)
     assert [row[0] for row in table.cells] == [

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 import torch.multiprocessing as multiprocessing
+from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 
 from dseg.config import Settings
@@ -93,7 +94,7 @@ def run_decoder(settings: Settings, out: Path) -> None:
     _write(model.state_dict(), out / "autoencoder.safetensors")
 
 
-def _encoder(channels: int, folder: Path) -> coder.AutoencoderTiny:
+def _encoder(channels: int, folder: Path) -> AutoencoderTiny:
     """The auto-encoder with the fitted encoder and a decoder as it was drawn."""
     path = folder / ENCODER
     if not path.exists():

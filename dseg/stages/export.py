@@ -27,6 +27,7 @@ from dseg.plan import profile_params
 from dseg.settings import WORLD
 from dseg.shards import write_atomically
 from dseg.stages import head as head_stage
+from dseg.stages.class_names import names_of
 from dseg.world.kinds import KIND_NAMES
 
 
@@ -93,7 +94,7 @@ def export(settings: Settings, variant: str, head: Path, metrics: Path, out: Pat
             profile=settings.profile,
             variant=variant,
             settings_hash=about["settings_hash"],
-            classes=settings.prompts.classes,
+            classes=names_of(settings.prompts.classes),
             pairs=about["pairs"],
             parameters=about["parameters"],
             embedded=_embedded(settings),

@@ -14,10 +14,11 @@ from dseg.checkpoint import write_head
 from dseg.config import Settings, sections, settings_hash
 from dseg.errors import DsegError
 from dseg.head import Architecture, Epoch, build, parameter_count, train
-from dseg.pipeline import load_pipeline, model_identity
+from dseg.pipeline import model_identity
 from dseg.progress import track
 from dseg.shards import read_shards, write_atomically
 from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.model import base_model, memory_errors
 
 SECTIONS = ("seed", "model", "inversion", "features", "head")
 LEAST_PAIRS = 4  # fewer cannot be split into something to learn from and something to judge by
@@ -42,7 +43,7 @@ def run(
 
     Raises:
         DsegError: Shards are missing or not of the same items, too few masks were kept, or as
-            `load_pipeline`, `features_of` and `train`.
+            `base_model`, `features_of` and `train`.
     """
     head, out = settings.head, Path(out)
     ids, images, targets = read_pairs(synthesis, masks, head.pairs)
@@ -62,17 +63,18 @@ def run(
         size=(targets.shape[1], targets.shape[2]),
     )
     network = build(architecture, settings.seed).to(device)
-    state, curve = train(
-        network,
-        inputs,
-        torch.from_numpy(targets),
-        epochs=head.epochs,
-        batch_size=head.batch_size,
-        learning_rate=head.learning_rate,
-        validation_fraction=head.validation_fraction,
-        seed=settings.seed,
-        progress=lambda epochs: track(epochs, f"head, {out.name}"),
-    )
+    with memory_errors("head.batch_size", head.batch_size):
+        state, curve = train(
+            network,
+            inputs,
+            torch.from_numpy(targets),
+            epochs=head.epochs,
+            batch_size=head.batch_size,
+            learning_rate=head.learning_rate,
+            validation_fraction=head.validation_fraction,
+            seed=settings.seed,
+            progress=lambda epochs: track(epochs, f"head, {out.name}"),
+        )
     model = settings.model
     about = {
         "settings_hash": settings_hash(sections(settings, *SECTIONS)),
@@ -87,7 +89,7 @@ def run(
             "model": {
                 "path": model.path,
                 "revision": model.revision,
-                "identity": model_identity(model.path, revision=model.revision),
+                "identity": model_identity(model.path, revision=model.revision, dtype=model.dtype),
             },
         }
     write_curve(out / "curve.csv", curve)
@@ -134,19 +136,18 @@ def _features(
     settings: Settings, latents: Sequence[Path], ids: Sequence[str]
 ) -> tuple[Tensor, ...]:
     rows = read_latents(latents, ids)
-    model = settings.model
-    pipe = load_pipeline(
-        model.path, revision=model.revision, dtype=model.dtype, device=model.device
-    )
-    return features_of(
-        pipe,
-        rows,
-        ids,
-        features=settings.features,
-        inversion=settings.inversion,
-        seed=settings.seed,
-        label="features",
-    )
+    with base_model(
+        settings.model, "inversion.batch_size", settings.inversion.batch_size, images=0
+    ) as pipe:
+        return features_of(
+            pipe,
+            rows,
+            ids,
+            features=settings.features,
+            inversion=settings.inversion,
+            seed=settings.seed,
+            label="features",
+        )
 
 
 def write_curve(path: Path, curve: Sequence[Epoch]) -> None:

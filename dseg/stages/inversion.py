@@ -9,10 +9,11 @@ from torch import Tensor
 
 from dseg.config import Settings, sections, settings_hash
 from dseg.inversion import grid, invert, snap
-from dseg.pipeline import alphas_cumprod, embed, encode, load_pipeline, predict, train_timesteps
+from dseg.pipeline import alphas_cumprod, embed, encode, predict, train_timesteps
 from dseg.progress import track
 from dseg.settings import InversionSettings
 from dseg.shards import read_shard, write_shard
+from dseg.stages.model import base_model
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -30,19 +31,16 @@ def run(settings: Settings, synthesis: Path, out: Path) -> None:
             `inversion.timesteps`.
 
     Raises:
-        DsegError: The shard is missing or not of that stage, or as `load_pipeline` and `invert`.
+        DsegError: The shard is missing or not of that stage, or as `base_model` and `invert`.
     """
     shard = read_shard(synthesis, stage="synthesis", fields=["image"])
-    model = settings.model
-    pipe = load_pipeline(
-        model.path, revision=model.revision, dtype=model.dtype, device=model.device
-    )
     images, size = shard.fields["image"], settings.inversion.batch_size
     starts = range(0, len(images), size)
-    parts = [
-        invert_images(pipe, images[start : start + size], settings.inversion)
-        for start in track(starts, f"inversion, {Path(synthesis).name}")
-    ]
+    with base_model(settings.model, "inversion.batch_size", size) as pipe:
+        parts = [
+            invert_images(pipe, images[start : start + size], settings.inversion)
+            for start in track(starts, f"inversion, {Path(synthesis).name}")
+        ]
     write_shard(
         out,
         {"latents": np.concatenate(parts)},

@@ -69,7 +69,7 @@ def find_photos(paths: Sequence[Path], out: Path) -> list[PhotoFile]:
             found.setdefault(Path(os.path.abspath(each)), (each, problem))
     there = [Path(os.path.abspath(path)) for path in paths if os.path.exists(path)]
     # A path at which there is nothing has no results, so it has no say in where they go.
-    shared = Path(os.path.commonpath([_folder(at) for at in there] or [os.sep]))
+    shared = Path(os.path.commonpath([_folder(at) for at in there] or [Path(os.sep)]))
     readable = [at for at, (_, problem) in found.items() if not problem]
     names = {at: at.with_suffix("") for at in readable}
     count = Counter(_key(name) for name in names.values())

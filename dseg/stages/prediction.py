@@ -14,10 +14,11 @@ from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import Samples, open_benchmark
 from dseg.errors import DsegError
 from dseg.head import predict
-from dseg.pipeline import load_pipeline, model_identity, stretch
+from dseg.pipeline import model_identity, stretch
 from dseg.settings import FeaturesSettings
 from dseg.shards import shard_range, write_shard
 from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.model import base_model
 from dseg.stages.truths import match_size
 
 SECTIONS = (
@@ -70,19 +71,18 @@ def run(
     inputs: tuple[Tensor, ...] = (planes,)
     if architecture.input == "features":
         _check_origin(settings, head, about)
-        model = settings.model
-        pipe = load_pipeline(
-            model.path, revision=model.revision, dtype=model.dtype, device=model.device
-        )
-        maps = features_of(
-            pipe,
-            read_latents(latents, samples.ids),
-            samples.ids,
-            features=FeaturesSettings.model_validate(about["features"]),
-            inversion=settings.inversion,
-            seed=settings.seed,
-            label=f"prediction, {benchmark}, shard {shard}",
-        )
+        with base_model(
+            settings.model, "inversion.batch_size", settings.inversion.batch_size, images=0
+        ) as pipe:
+            maps = features_of(
+                pipe,
+                read_latents(latents, samples.ids),
+                samples.ids,
+                features=FeaturesSettings.model_validate(about["features"]),
+                inversion=settings.inversion,
+                seed=settings.seed,
+                label=f"prediction, {benchmark}, shard {shard}",
+            )
         if tuple(values.shape[1] for values in maps) != architecture.channels:
             raise DsegError(f"{head}: expects other features than the model gives: train it again")
         inputs = (*maps, planes) if architecture.pixels else maps
@@ -124,7 +124,8 @@ def _check_origin(settings: Settings, head: Path, about: Mapping[str, Any]) -> N
                 "train it again"
             )
     model = settings.model
-    if model_identity(model.path, revision=model.revision) != about["model"]["identity"]:
+    identity = model_identity(model.path, revision=model.revision, dtype=model.dtype)
+    if identity != about["model"]["identity"]:
         raise DsegError(
             f"{head}: trained on features of {about['model']['path']}, whose files are not those "
             f"of {model.path}: train it again"
