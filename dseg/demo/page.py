@@ -137,7 +137,7 @@ def _introduction(viewer: Viewer, name: str) -> str:
 
 def _noun_field(viewer: Viewer, value: str) -> gr.Dropdown:
     return gr.Dropdown(
-        list(viewer.nouns or viewer.settings.prompts.classes),
+        list(viewer.nouns or viewer.classes),
         value=value,
         label="Noun",
         info="all that the model knows" if viewer.nouns else "or any other word",

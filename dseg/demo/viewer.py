@@ -31,6 +31,7 @@ from dseg.pipeline import fit
 from dseg.prompts import fill, item_seed
 from dseg.resample import resize
 from dseg.segmenter import LEAST_AREA, Segmenter
+from dseg.stages.class_names import names_of
 from dseg.stages.segmenters import image_ids
 from dseg.world.renderer import annotated_scenes
 
@@ -113,7 +114,12 @@ class Viewer:
     @cached_property
     def nouns(self) -> tuple[str, ...]:
         """Nouns the model knows; empty where its vocabulary is a whole language's."""
-        return known_nouns(self.pipe.tokenizer, self.settings.prompts.classes)
+        return known_nouns(self.pipe.tokenizer, self.classes)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Nouns of the settings; DsegError if their file is missing."""
+        return names_of(self.settings.prompts.classes)
 
     def prompt(self, noun: str) -> str:
         """A prompt of the settings, for a noun."""
