@@ -38,6 +38,7 @@ COMMANDS = {
     "figures": ("stages.figures", "run", "scores and masks -> figures"),
     "export": ("stages.export", "run", "a trained head -> a folder that segments images by itself"),
     "segment": ("stages.segment", "run", "your own images -> masks, overlays and boxes"),
+    "demo": ("demo.server", "run", "one image seen from inside, as a page in the browser"),
     "tracking": ("stages.tracking", "run", "results -> MLflow"),
     "readme": ("stages.readme", "run", "results -> README.md"),
     "index": ("stages.index", "run", "write the indices of folders of shards"),
