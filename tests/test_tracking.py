@@ -13,7 +13,7 @@ from made_up_scores import made_up_scores, write_tables
 
 from dseg import comparison
 from dseg.errors import DsegError
-from dseg.pipeline import PARTS
+from dseg.model_files import PARTS
 from dseg.shards import write_shard
 from dseg.stages import tracking
 from dseg.tracking import DataSet, Record, Reproduction, flatten, log
