@@ -303,7 +303,7 @@ class Plan:
             for benchmark in self._benchmarks_of(variant)
             for path in self._shards(
                 f"predictions/{variant}/{benchmark}",
-                self.settings.benchmark(benchmark).images,
+                self.settings.benchmark(benchmark).taken,
                 per_shard,
             )
         ]
@@ -320,12 +320,12 @@ class Plan:
 
     def _inversion_shards(self, benchmark: str) -> list[str]:
         per_shard = self.settings.inversion.items_per_shard
-        images = self.settings.benchmark(benchmark).images
+        images = self.settings.benchmark(benchmark).taken
         return self._shards(f"benchmark_inversion/{benchmark}", images, per_shard)
 
     def _recording_shards(self, folder: str, recording: str, benchmark: str) -> list[str]:
         per_shard = self.settings.recorded(recording).items_per_shard
-        images = self.settings.benchmark(benchmark).images
+        images = self.settings.benchmark(benchmark).taken
         return self._shards(f"{folder}/{recording}/{benchmark}", images, per_shard)
 
     def _shards(self, folder: str, items: int, per_shard: int) -> list[str]:

@@ -38,8 +38,11 @@ def test_only_kept_pairs_in_the_order_of_the_prompts(
     ids, images, targets = head.read_pairs(synthesis, masks, None)
     everything = read_shards(masks).fields
     assert len(ids) == 16 and not {f"moon-{row:05d}" for row in (0, 5, 10, 15)} & set(ids)
-    assert np.array_equal(targets, everything["mask"][everything["kept"]])
-    assert np.array_equal(images, read_shards(synthesis).fields["image"][everything["kept"]])
+    kept = read_shards(synthesis).fields["image"][everything["kept"]]
+    assert images.shape == (16, 3, 32, 32) and targets.shape == (16, 32, 32)
+    rows = torch.tensor([15, 0, 7])
+    assert np.array_equal(targets[rows], everything["mask"][everything["kept"]][rows])
+    assert np.array_equal(images[rows], kept[rows].transpose(0, 3, 1, 2))
     few, _, _ = head.read_pairs(synthesis, masks, 6)
     assert few == ids[:6]
 

@@ -18,13 +18,17 @@ LAYOUTS: Mapping[str, Callable[[Path], Samples]] = {
 }
 
 
-def open_benchmark(layout: str, root: str | Path, *, images: int | None = None) -> Samples:
+def open_benchmark(
+    layout: str, root: str | Path, *, images: int | None = None, limit: int | None = None
+) -> Samples:
     """Open a benchmark: a sequence of its samples, sorted by id, read when they are asked for.
 
     Args:
         layout: How its files lie: a key of `LAYOUTS`.
         root: Its folder.
         images: How many images it must have; None takes what is there.
+        limit: At most so many are taken, evenly spaced in the order of ids: names often go by
+            class, so that the first would be of few classes. None takes all.
 
     Raises:
         DsegError: Unknown layout; a folder or file is missing; another number of images.
@@ -37,4 +41,7 @@ def open_benchmark(layout: str, root: str | Path, *, images: int | None = None) 
             f"{root}: has {len(samples)} images where {images} are expected; complete the data set "
             "or correct its `images` under `benchmarks` in params.yaml"
         )
+    if limit is not None and limit < len(samples):
+        chosen = (int((index + 0.5) * len(samples) / limit) for index in range(limit))
+        return Samples(tuple(samples.ids[index] for index in chosen), samples.make)
     return samples

@@ -2,8 +2,8 @@
 
 import csv
 import sys
-from collections.abc import Sequence
-from dataclasses import astuple, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,14 @@ from dseg.errors import DsegError
 from dseg.head import Architecture, Epoch, build, parameter_count, train
 from dseg.pipeline import load_pipeline, model_identity
 from dseg.progress import track
+from dseg.projection import Projection, fit_projection, fold
+from dseg.row_source import RowSource
+from dseg.rows import FieldRows, TensorRows, scratch
 from dseg.shards import read_shards, write_atomically
-from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.inputs import as_planes, feature_batches, network_device, read_latents
 
 SECTIONS = ("seed", "model", "inversion", "features", "head")
+SAMPLE = 256  # pairs that principal components are taken of
 LEAST_PAIRS = 4  # fewer cannot be split into something to learn from and something to judge by
 
 
@@ -46,14 +50,14 @@ def run(
     """
     head, out = settings.head, Path(out)
     ids, images, targets = read_pairs(synthesis, masks, head.pairs)
-    planes = as_planes(images)
-    inputs: tuple[Tensor, ...] = (planes,)
+    inputs: tuple[RowSource, ...] = (images,)
+    projections: tuple[Projection, ...] = ()
     channels: tuple[int, ...] = ()
     device = network_device(settings.model.device)
     if head.input == "features":
-        maps = _features(settings, latents, ids)
+        maps, projections = _features(settings, latents, ids, out)
         channels = tuple(values.shape[1] for values in maps)
-        inputs = (*maps, planes) if head.pixels else maps
+        inputs = (*maps, images) if head.pixels else maps
     architecture = Architecture(
         input=head.input,
         channels=channels,
@@ -65,7 +69,7 @@ def run(
     state, curve = train(
         network,
         inputs,
-        torch.from_numpy(targets),
+        targets,
         epochs=head.epochs,
         batch_size=head.batch_size,
         learning_rate=head.learning_rate,
@@ -73,6 +77,11 @@ def run(
         seed=settings.seed,
         progress=lambda epochs: track(epochs, f"head, {out.name}"),
     )
+    for index, projection in enumerate(projections):
+        state = fold(state, index, projection)
+    if projections:  # what is written reads all channels
+        channels = tuple(len(projection.mean) for projection in projections)
+        architecture = replace(architecture, channels=channels)
     model = settings.model
     about = {
         "settings_hash": settings_hash(sections(settings, *SECTIONS)),
@@ -101,17 +110,17 @@ def run(
 
 def read_pairs(
     synthesis: Sequence[Path], masks: Sequence[Path], pairs: int | None
-) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Ids, images uint8 (n, H, W, 3) and masks bool (n, H, W) of the pairs to train on.
+) -> tuple[tuple[str, ...], TensorRows, TensorRows]:
+    """Ids, images uint8 (n, 3, H, W) and masks bool (n, H, W) of the pairs to train on.
 
-    These are the kept ones, of which the first ``pairs`` in the order of the prompts. There the
+    Images and masks are read when asked for. The pairs are the kept ones, of which the first ``pairs`` in the order of the prompts. There the
     classes take turns; in the order of ids, the first would all be of one class.
 
     Raises:
         DsegError: The shards are not of the same items, or too few masks were kept.
     """
-    pictures = read_shards(synthesis, stage="synthesis", fields=["image"])
-    cut = read_shards(masks, stage="attentioncut", fields=["mask", "kept"])
+    pictures = FieldRows(synthesis, "image", stage="synthesis")
+    cut = read_shards(masks, stage="attentioncut", fields=["kept"])
     if cut.ids != pictures.ids:
         raise DsegError(
             f"{Path(masks[0]).parent}: masks of other items than those of "
@@ -126,27 +135,43 @@ def read_pairs(
             "border, focus) or lower head.pairs"
         )
     chosen = kept[:pairs]
-    ids = tuple(pictures.ids[row] for row in chosen)
-    return ids, pictures.fields["image"][chosen], cut.fields["mask"][chosen]
+    targets = FieldRows(masks, "mask", stage="attentioncut").take(chosen)
+    return targets.ids, TensorRows(pictures.take(chosen), as_planes), TensorRows(targets)
 
 
 def _features(
-    settings: Settings, latents: Sequence[Path], ids: Sequence[str]
-) -> tuple[Tensor, ...]:
+    settings: Settings, latents: Sequence[Path], ids: Sequence[str], out: Path
+) -> tuple[tuple[Tensor, ...], tuple[Projection, ...]]:
+    """Features of all pairs in files that are mapped, and what they were projected by, if at all.
+
+    Principal components are those of the first pairs, in which the classes take turns.
+    """
     rows = read_latents(latents, ids)
     model = settings.model
     pipe = load_pipeline(
         model.path, revision=model.revision, dtype=model.dtype, device=model.device
     )
-    return features_of(
-        pipe,
-        rows,
-        ids,
-        features=settings.features,
-        inversion=settings.inversion,
-        seed=settings.seed,
-        label="features",
-    )
+
+    def batches(rows: FieldRows, label: str) -> Iterator[tuple[Tensor, ...]]:
+        chosen = {"features": settings.features, "inversion": settings.inversion}
+        return feature_batches(pipe, rows, rows.ids, **chosen, seed=settings.seed, label=label)
+
+    projections: tuple[Projection, ...] = ()
+    components = settings.features.components
+    if components is not None:
+        few = list(batches(rows.take(range(min(len(ids), SAMPLE))), "principal components"))
+        projections = tuple(fit_projection(maps, components) for maps in zip(*few, strict=True))
+    stored: list[np.ndarray] = []
+    start = 0
+    for maps in batches(rows, "features"):
+        if projections:
+            maps = tuple(p.apply(x) for p, x in zip(projections, maps, strict=True))
+        if not stored:
+            stored = [scratch((len(ids), *x.shape[1:]), np.float16, out) for x in maps]
+        for values, x in zip(stored, maps, strict=True):
+            values[start : start + len(x)] = x.numpy()
+        start += len(maps[0])
+    return tuple(torch.from_numpy(values) for values in stored), projections
 
 
 def write_curve(path: Path, curve: Sequence[Epoch]) -> None:

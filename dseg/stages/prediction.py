@@ -62,12 +62,12 @@ def run(
             was trained on features of another model or inversion; or as `features_of`.
     """
     entry = settings.benchmark(benchmark)
-    samples = open_benchmark(entry.layout, root, images=entry.images)
+    samples = open_benchmark(entry.layout, root, images=entry.images, limit=entry.limit)
     items = shard_range(len(samples), settings.inversion.items_per_shard, shard)
     samples = samples[items.start : items.stop]
     network, architecture, about = read_head(head)
     images, sizes = _read_images(samples, architecture.size)
-    planes = as_planes(images)
+    planes = as_planes(torch.from_numpy(images))
     inputs: tuple[Tensor, ...] = (planes,)
     if architecture.input == "features":
         _check_origin(settings, head, about)

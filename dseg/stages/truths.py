@@ -26,7 +26,7 @@ def open_samples(settings: Settings, benchmark: str, artifacts: Path) -> Samples
     """
     chosen = settings.benchmark(benchmark)
     root = artifacts / chosen.root if chosen.root.startswith(WORLD) else Path(chosen.root)
-    return open_benchmark(chosen.layout, root, images=chosen.images)
+    return open_benchmark(chosen.layout, root, images=chosen.images, limit=chosen.limit)
 
 
 def group_shards(shards: Sequence[Path]) -> dict[tuple[str, str], list[Path]]:

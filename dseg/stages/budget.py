@@ -1,0 +1,35 @@
+"""Command `plan`: what a run will cost, before anything starts."""
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import torch
+
+from dseg.stand_in import build_stand_in
+
+MODEL_INDEX = "model_index.json"
+
+
+def default_cache() -> Path:
+    """Where programs keep what they can make again, for this user."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "dseg"
+
+
+def stand_in_folder(cache: Path | None = None) -> Path:
+    """Folder of Stable Diffusion 1.5 with random weights, float16; written if it is not there.
+
+    Args:
+        cache: Where to keep it, 2.1 GB; None takes `default_cache`.
+    """
+    folder = (cache or default_cache()) / "stable-diffusion-1.5-random"
+    if not (folder / MODEL_INDEX).is_file():
+        temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            build_stand_in(torch.float16).save_pretrained(temporary)
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
