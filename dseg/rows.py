@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dseg.errors import DsegError
 from dseg.shards import read_shards
@@ -79,11 +80,7 @@ class FieldRows:
 class TensorRows:
     """The same as tensors, for a training: a `RowSource`."""
 
-    def __init__(
-        self,
-        rows: FieldRows,
-        arrange: Callable[[torch.Tensor], torch.Tensor] = lambda values: values,
-    ) -> None:
+    def __init__(self, rows: FieldRows, arrange: Callable[[Tensor], Tensor] = torch.clone) -> None:
         """Rows, and what is done to each batch of them, like a change of their axes."""
         self._rows, self._arrange = rows, arrange
         none = torch.from_numpy(np.empty((0, *rows.shape[1:]), rows.dtype))
@@ -92,7 +89,7 @@ class TensorRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, rows: torch.Tensor, /) -> torch.Tensor:
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
         return self._arrange(torch.from_numpy(self._rows[rows.numpy()]))
 
 

@@ -203,9 +203,7 @@ def test_memory_does_not_grow_with_steps(pipe, context) -> None:
     assert set(sizes) == {4 * (noun_maps + affinity + columns)}
 
 
-def test_chunks_of_items_and_heads_change_nothing(
-    pipe, context, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_change_nothing(pipe, context, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for size, heads in ((2**24, 1), (64 * 64 * 2, 1), (1, 1), (2**24, 4), (64 * 64 * 3, 4)):
         monkeypatch.setitem(attention.CHUNK, "cpu", size)

@@ -113,8 +113,9 @@ def read_pairs(
 ) -> tuple[tuple[str, ...], TensorRows, TensorRows]:
     """Ids, images uint8 (n, 3, H, W) and masks bool (n, H, W) of the pairs to train on.
 
-    Images and masks are read when asked for. The pairs are the kept ones, of which the first ``pairs`` in the order of the prompts. There the
-    classes take turns; in the order of ids, the first would all be of one class.
+    Images and masks are read when asked for. The pairs are the kept ones, of which the first
+    ``pairs`` in the order of the prompts. There the classes take turns; in the order of ids, the
+    first would all be of one class.
 
     Raises:
         DsegError: The shards are not of the same items, or too few masks were kept.
