@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dseg.device import choose_device
 from dseg.errors import DsegError
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ def load_pipeline(
         path: A pipeline folder, or an id on the Hugging Face hub ("owner/name").
         revision: Commit, branch or tag on the hub; not used for a folder.
         dtype: "float32", "float16" or "bfloat16".
-        device: "auto" takes the first GPU if there is one, else the CPU; or a torch device.
+        device: As of `dseg.device.choose_device`: "auto" takes a GPU if there is one, else the CPU.
 
     Raises:
         DsegError: There is no such model, it is not of the Stable Diffusion layout, it has no
             safetensors weights, or dtype or device are not usable.
     """
     torch_dtype = _dtype(dtype)
-    torch_device = _device(device)
+    torch_device = choose_device(device)
     folder = pipeline_folder(path, revision=revision)
     for part in WEIGHTS:
         if not any((folder / part).glob("*.safetensors")):
@@ -273,19 +274,6 @@ def _dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise DsegError(f"model.dtype: {name!r}, expected one of {', '.join(DTYPES)}")
     return DTYPES[name]
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DsegError(
-            f'model.device: {name!r} is not usable here; expected "auto", "cpu" or "cuda"'
-        ) from error
-    return device
 
 
 def _index(folder: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class ModelSettings(Section):
     dtype: Literal["float32", "float16", "bfloat16"]
     """Type the networks compute in."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-    """Where they run; auto takes a GPU if there is one."""
+    """Where they run; auto takes a GPU if there is one, cuda waits for one of its own."""
 
 
 class WorldSettings(Section):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dseg.checkpoint import write_head
 from dseg.config import Settings, sections, settings_hash
+from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.head import Architecture, Epoch, build, parameter_count, train
 from dseg.pipeline import load_pipeline, model_identity
@@ -20,7 +21,7 @@ from dseg.projection import Projection, fit_projection, fold
 from dseg.row_source import RowSource
 from dseg.rows import FieldRows, TensorRows, scratch
 from dseg.shards import read_shards, write_atomically
-from dseg.stages.inputs import as_planes, feature_batches, network_device, read_latents
+from dseg.stages.inputs import as_planes, feature_batches, read_latents
 
 SECTIONS = ("seed", "model", "inversion", "features", "head")
 SAMPLE = 256  # pairs that principal components are taken of
@@ -53,7 +54,7 @@ def run(
     inputs: tuple[RowSource, ...] = (images,)
     projections: tuple[Projection, ...] = ()
     channels: tuple[int, ...] = ()
-    device = network_device(settings.model.device)
+    device = choose_device(settings.model.device)
     if head.input == "features":
         maps, projections = _features(settings, latents, ids, out)
         channels = tuple(values.shape[1] for values in maps)

@@ -123,10 +123,3 @@ def feature_batches(
 def as_planes(images: Tensor) -> Tensor:
     """Images uint8 (n, H, W, 3) as a network reads them: uint8 (n, 3, H, W)."""
     return images.permute(0, 3, 1, 2)
-
-
-def network_device(name: str) -> torch.device:
-    """The device of the setting `model.device`, for networks that need no pipeline."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

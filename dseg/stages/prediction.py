@@ -13,12 +13,13 @@ from dseg.boxes import mask_to_box
 from dseg.checkpoint import read_head
 from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import Samples, open_benchmark
+from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.head import predict
 from dseg.pipeline import load_pipeline, model_identity
 from dseg.settings import FeaturesSettings
 from dseg.shards import shard_range, write_shard
-from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.inputs import as_planes, features_of, read_latents
 from dseg.stages.truths import match_size
 
 SECTIONS = (
@@ -87,7 +88,7 @@ def run(
         if tuple(values.shape[1] for values in maps) != architecture.channels:
             raise DsegError(f"{head}: expects other features than the model gives: train it again")
         inputs = (*maps, planes) if architecture.pixels else maps
-    network.to(network_device(settings.model.device))
+    network.to(choose_device(settings.model.device))
     soft = predict(network, inputs).mul(255).round().to(torch.uint8).numpy()
     chosen = settings.evaluation
     boxes = [
