@@ -48,8 +48,8 @@ from dseg.pipeline import embed, load_pipeline  # noqa: E402
 from dseg.prompts import Phrase, noun_span  # noqa: E402
 from dseg.settings import Settings  # noqa: E402
 from dseg.shards import write_atomically  # noqa: E402
-from dseg.stages.budget import stand_in_folder  # noqa: E402
 from dseg.stages.inversion import invert_images  # noqa: E402
+from dseg.stages.stand_in import stand_in_folder  # noqa: E402
 from dseg.stand_in import NAME, PARAMETERS  # noqa: E402
 from dseg.synthesis import initial_noise, sample, synthesise  # noqa: E402
 
@@ -63,16 +63,21 @@ class Peak:
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
+    @property
+    def can_restart(self) -> bool:
+        """Whether a peak can be forgotten."""
+        return self.device.type == "cuda"
+
     def restart(self) -> None:
         """Forget the peak, where that is possible."""
         gc.collect()
-        if self.device.type == "cuda":
+        if self.can_restart:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def read(self) -> float:
         """Gigabytes."""
-        if self.device.type == "cuda":
+        if self.can_restart:
             return round(torch.cuda.max_memory_allocated(self.device) / GB, 3)
         unit = 1 if sys.platform == "darwin" else 1024
         return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GB, 3)
@@ -90,16 +95,15 @@ def measure_batch(pipe, settings: Settings, batch: int, repeats: int, peak: Peak
         found[name] = {"seconds": round(seconds, 4), "peak_gb": peak.read(), **more}
         print(f"batch {batch}: {name}: {seconds:.3f} s an image", file=sys.stderr, flush=True)
 
-    context = embed(pipe, [PROMPT])
     peak.restart()
-    # The peak without recording; the one with it is that of the call after it.
-    sample(
-        pipe,
-        initial_noise(pipe, range(batch)),
-        context.expand(batch, -1, -1),
-        steps=1,
-        guidance=settings.synthesis.guidance,
-    )
+    if peak.can_restart:  # its peak without recording; the one with it is that of the next call
+        sample(
+            pipe,
+            initial_noise(pipe, range(batch)),
+            embed(pipe, [PROMPT]).expand(batch, -1, -1),
+            steps=1,
+            guidance=settings.synthesis.guidance,
+        )
     without = peak.read()
     peak.restart()
     plain, recorded, _ = time_recording(pipe, batch, rows, attention_plan(settings), repeats)
@@ -107,13 +111,14 @@ def measure_batch(pipe, settings: Settings, batch: int, repeats: int, peak: Peak
     note("sampling step", plain, peak_gb=without)
     note("sampling step, recorded", recorded, overhead_percent=round(overhead, 1))
     peak.restart()
-    plain, recorded, _ = time_recording(pipe, batch, 1, attention_plan(settings), repeats)
+    few = repeats if peak.can_restart else 1
+    plain, recorded, _ = time_recording(pipe, batch, 1, attention_plan(settings), few)
     note("pass of inversion", plain)
     note("pass on a given image, recorded", recorded)
     peak.restart()
-    note("features", time_features(pipe, batch, settings.features.strides, repeats))
+    note("features", time_features(pipe, batch, settings.features.strides, few))
     peak.restart()
-    encoding, decoding = time_autoencoder(pipe, batch, repeats)
+    encoding, decoding = time_autoencoder(pipe, batch, few)
     note("encoding", encoding)
     note("decoding", decoding)
     for kind in KINDS:

@@ -77,7 +77,7 @@ def calibrate(
         pipe: The base model, or a stand-in of its architecture.
         settings: Of the run. On a CPU, where it makes no difference, batches are of one.
         loading: Seconds that loading the model took.
-        repeats: Calls to take the median of, after one that warms up.
+        repeats: Calls to take the median of; on a GPU after one that warms up.
     """
     on_gpu = pipe.device.type != "cpu"
     batch = settings.synthesis.batch_size if on_gpu else 1
@@ -134,7 +134,8 @@ def time_recording(
 
     with record_attention(pipe.unet, recorder):
         recorder.active = True
-        seconds(work, pipe.device, 1, warm_up=0)
+        for _ in range(_warm_up(pipe)):
+            work()
         for _ in range(repeats):
             for active in times:
                 recorder.active = active
@@ -154,6 +155,7 @@ def time_features(
             lambda: decoder_features(pipe.unet, latents, steps, strides, prompt),
             pipe.device,
             repeats,
+            _warm_up(pipe),
         )
         / batch
     )
@@ -164,8 +166,8 @@ def time_autoencoder(
 ) -> tuple[float, float]:
     """Encoder and decoder; seconds an image."""
     latents, images = _latents(pipe, batch), _images(pipe, batch)
-    encoding = seconds(lambda: encode(pipe, images), pipe.device, repeats)
-    decoding = seconds(lambda: decode(pipe, latents), pipe.device, repeats)
+    encoding = seconds(lambda: encode(pipe, images), pipe.device, repeats, _warm_up(pipe))
+    decoding = seconds(lambda: decode(pipe, latents), pipe.device, repeats, _warm_up(pipe))
     return encoding / batch, decoding / batch
 
 
@@ -236,6 +238,11 @@ def seconds(
         if index >= warm_up:
             times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def _warm_up(pipe: "StableDiffusionPipeline") -> int:
+    """Calls before those that are timed: a GPU chooses its kernels, a CPU takes half a minute."""
+    return int(pipe.device.type != "cpu")
 
 
 def _finish(device: torch.device) -> None:

@@ -44,6 +44,7 @@ COMMANDS = {
     "base-export": ("stages.base", "export", "write the base model as a pipeline folder"),
     "base-curve": ("stages.base_curve", "run", "measure the checkpoints of the base model"),
     "base-card": ("stages.base_card", "run", "measure the base model and write its card"),
+    "plan": ("stages.budget", "run", "what a profile will cost: jobs, hours, disk"),
     "schema": ("plan", "write_schema", "write the JSON schema of params.yaml"),
     "dvc": ("dvc_stages", "run", "write dvc.yaml from the workflow's graph"),
     "reproduce": ("reproduce", "run", "bring all results of a profile up to date"),
