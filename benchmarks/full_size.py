@@ -18,9 +18,10 @@ import os
 import platform
 import resource
 import sys
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # of numpy: a cut is timed on one core
@@ -31,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
 import attentioncut as cuts  # noqa: E402
-from attention_scene import disc_scene  # noqa: E402
+from attention_scene import Scene, disc_scene  # noqa: E402
 
 from dseg.attentioncut import attention_cut  # noqa: E402
 from dseg.calibration import (  # noqa: E402
@@ -44,101 +45,131 @@ from dseg.calibration import (  # noqa: E402
     time_training,
 )
 from dseg.config import load_settings  # noqa: E402
+from dseg.device import choose_device  # noqa: E402
 from dseg.pipeline import embed, load_pipeline  # noqa: E402
 from dseg.prompts import Phrase, noun_span  # noqa: E402
-from dseg.settings import Settings  # noqa: E402
+from dseg.settings import AttentionCutSettings, Settings  # noqa: E402
 from dseg.shards import write_atomically  # noqa: E402
 from dseg.stages.inversion import invert_images  # noqa: E402
 from dseg.stages.stand_in import stand_in_folder  # noqa: E402
 from dseg.stand_in import NAME, PARAMETERS  # noqa: E402
 from dseg.synthesis import initial_noise, sample, synthesise  # noqa: E402
 
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
 SIZES = (64, 128, 192, 256, 512)  # of the pixel layer of a cut
 GB = 1e9
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class Peak:
-    """The most memory held: on a GPU since the last call, else by the process so far."""
+    """The most memory held since it was last forgotten: of the GPU, or of this process."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
-    @property
-    def can_restart(self) -> bool:
-        """Whether a peak can be forgotten."""
-        return self.device.type == "cuda"
-
     def restart(self) -> None:
-        """Forget the peak, where that is possible."""
+        """Forget the peak."""
         gc.collect()
-        if self.can_restart:
+        if self.device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
+        elif RESET.exists():
+            RESET.write_text("5")  # Linux: sets the peak of resident memory to what is held now
 
     def read(self) -> float:
-        """Gigabytes."""
-        if self.can_restart:
+        """Gigabytes; where a process cannot forget its peak, of its whole life."""
+        if self.device.type == "cuda":
             return round(torch.cuda.max_memory_allocated(self.device) / GB, 3)
+        if RESET.exists():
+            lines = STATUS.read_text().splitlines()
+            (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+            return round(int(peak) * 1024 / GB, 3)
         unit = 1 if sys.platform == "darwin" else 1024
         return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GB, 3)
 
 
-def measure_batch(pipe, settings: Settings, batch: int, repeats: int, peak: Peak) -> dict:
-    """Every part at one batch size: seconds an image, and the peak after it."""
+class Notes:
+    """What was found so far, written anew with every figure, so that none is lost."""
+
+    def __init__(self, about: dict, out: Path) -> None:
+        self.found: dict = {"about": about, "cuts": {}, "parts": [], "steps": []}
+        self.stem = out / about["device"]
+
+    def add(self, kind: str, **values: object) -> None:
+        """A row of a table."""
+        self.found[kind].append(values)
+        print(f"{kind}: {values}", file=sys.stderr, flush=True)
+        self.write()
+
+    def write(self) -> None:
+        """Write the results as JSON and as tables."""
+        texts = {"json": json.dumps(self.found, indent=1) + "\n", "md": as_markdown(self.found)}
+        for suffix, text in texts.items():
+            path = self.stem.with_suffix(f".{suffix}")
+            write_atomically(path, lambda temporary, text=text: temporary.write_text(text, "utf-8"))
+
+
+def measure_batch(
+    pipe: "StableDiffusionPipeline", settings: Settings, batch: int, repeats: int, notes: Notes
+) -> None:
+    """Every part at one batch size: seconds an image, and the peak."""
+    peak, plan = Peak(pipe.device), attention_plan(settings)
     rows = 2 if settings.synthesis.guidance > 1 else 1
     chosen = settings.model_copy(
         update={"head": settings.head.model_copy(update={"batch_size": batch})}
     )
-    found: dict[str, dict[str, float]] = {}
 
-    def note(name: str, seconds: float, **more: float) -> None:
-        found[name] = {"seconds": round(seconds, 4), "peak_gb": peak.read(), **more}
-        print(f"batch {batch}: {name}: {seconds:.3f} s an image", file=sys.stderr, flush=True)
+    def note(part: str, seconds: float, **more: object) -> None:
+        peak_gb = more.pop("peak_gb", peak.read())
+        notes.add("parts", batch=batch, part=part, seconds=seconds, peak_gb=peak_gb, **more)
 
     peak.restart()
-    if peak.can_restart:  # its peak without recording; the one with it is that of the next call
-        sample(
-            pipe,
-            initial_noise(pipe, range(batch)),
-            embed(pipe, [PROMPT]).expand(batch, -1, -1),
-            steps=1,
-            guidance=settings.synthesis.guidance,
-        )
-    without = peak.read()
-    peak.restart()
-    plain, recorded, _ = time_recording(pipe, batch, rows, attention_plan(settings), repeats)
-    overhead = 100 * (recorded / plain - 1)
+    without = None
+    if pipe.device.type == "cuda":  # the peak without recording; the next call has that with it
+        sample_only(pipe, settings, batch, 1)
+        without = peak.read()
+        peak.restart()
+    plain, recorded, _ = time_recording(pipe, batch, rows, plan, repeats)
     note("sampling step", plain, peak_gb=without)
-    note("sampling step, recorded", recorded, overhead_percent=round(overhead, 1))
+    note("sampling step, recorded", recorded, overhead_percent=100 * (recorded / plain - 1))
+    few = repeats if pipe.device.type == "cuda" else 1
     peak.restart()
-    few = repeats if peak.can_restart else 1
-    plain, recorded, _ = time_recording(pipe, batch, 1, attention_plan(settings), few)
-    note("pass of inversion", plain)
+    plain, recorded, _ = time_recording(pipe, batch, 1, plan, few)
+    note("pass of inversion", plain, peak_gb=None)
     note("pass on a given image, recorded", recorded)
     peak.restart()
     note("features", time_features(pipe, batch, settings.features.strides, few))
     peak.restart()
     encoding, decoding = time_autoencoder(pipe, batch, few)
-    note("encoding", encoding)
+    note("encoding", encoding, peak_gb=None)
     note("decoding", decoding)
     for kind in KINDS:
         peak.restart()
         note(f"training step, {kind}", time_training(pipe, chosen, kind, repeats))
-    return found
 
 
-def measure_stages(pipe, settings: Settings, peak: Peak, counts: Sequence[int]) -> dict:
-    """Whole stages with few steps: does memory grow with their number?"""
-    template = PROMPT.removesuffix("dog")
-    phrase = Phrase(PROMPT, len(template), len(PROMPT))
-    span = noun_span(pipe.tokenizer, phrase)
-    found: dict[str, dict[str, float]] = {}
+def sample_only(
+    pipe: "StableDiffusionPipeline", settings: Settings, batch: int, steps: int
+) -> None:
+    """Sampling without recording, and without decoding."""
+    context = embed(pipe, [PROMPT]).expand(batch, -1, -1)
+    guidance = settings.synthesis.guidance
+    sample(pipe, initial_noise(pipe, range(batch)), context, steps=steps, guidance=guidance)
+
+
+def measure_steps(
+    pipe: "StableDiffusionPipeline", settings: Settings, counts: Sequence[int], notes: Notes
+) -> None:
+    """Whole stages with few steps and with more: does memory grow with their number?"""
+    peak = Peak(pipe.device)
+    span = noun_span(pipe.tokenizer, Phrase(PROMPT, len(PROMPT) - 3, len(PROMPT)))
     for steps in counts:
         peak.restart()
-        start = time.perf_counter()
         result = synthesise(
             pipe,
-            [phrase.text],
+            [PROMPT],
             [span],
             [0],
             steps=steps,
@@ -146,41 +177,35 @@ def measure_stages(pipe, settings: Settings, peak: Peak, counts: Sequence[int]) 
             record=(0.0, 1.0),
             plan=attention_plan(settings),
         )
-        spent = time.perf_counter() - start
-        found[f"synthesis, {steps} steps, all recorded"] = {
-            "seconds": round(spent, 2),
-            "peak_gb": peak.read(),
-        }
-        print(f"synthesis, {steps} steps: {spent:.1f} s", file=sys.stderr, flush=True)
+        notes.add("steps", stage="synthesis, all recorded", steps=steps, peak_gb=peak.read())
     for steps in counts:
+        # A grid of one point more, carried to its last.
         inversion = settings.inversion.model_copy(
-            update={"steps": steps, "timesteps": (0.0, (steps - 1) / steps), "fixed_point": 1}
+            update={"steps": steps + 1, "timesteps": (0.0, steps / (steps + 1)), "fixed_point": 0}
         )
         peak.restart()
-        start = time.perf_counter()
         invert_images(pipe, result.images, inversion)
-        found[f"inversion, {steps - 1} steps"] = {
-            "seconds": round(time.perf_counter() - start, 2),
-            "peak_gb": peak.read(),
-        }
-    return found
+        notes.add("steps", stage="inversion", steps=steps, peak_gb=peak.read())
 
 
-def measure_cuts(settings: Settings, images: int) -> dict:
+def measure_cuts(settings: Settings, images: int, notes: Notes) -> None:
     """AttentionCut on hard scenes of 512 px with 64 x 64 cells, one core; CPU milliseconds."""
-    torch.set_num_threads(1)
+    kept = settings.attention.neighbours
     scenes = [
-        disc_scene(512, 64, settings.attention.neighbours, seed, noise=30.0, distinct=0.25)
+        disc_scene(512, 64, kept, seed, noise=30.0, distinct=0.25, doubt=0.6)
         for seed in range(images)
     ]
-    found = {}
     for size in SIZES:
         chosen = settings.attentioncut.model_copy(update={"size": size})
-        found[str(size)] = cuts.milliseconds(
-            lambda scene, chosen=chosen: attention_cut(*scene.inputs, chosen), scenes, 1
-        )
-        print(f"AttentionCut, size {size}: {found[str(size)]}", file=sys.stderr, flush=True)
-    return found
+        work = partial(cut, settings=chosen)
+        notes.found["cuts"][str(size)] = cuts.milliseconds(work, scenes, repeats=1)
+        print(f"size {size}: {notes.found['cuts'][str(size)]}", file=sys.stderr, flush=True)
+        notes.write()
+
+
+def cut(scene: Scene, settings: AttentionCutSettings) -> object:
+    """The whole of AttentionCut."""
+    return attention_cut(*scene.inputs, settings)
 
 
 def describe(device: torch.device, dtype: str) -> dict:
@@ -195,8 +220,6 @@ def describe(device: torch.device, dtype: str) -> dict:
         "device": device.type,
         "name": name,
         "threads": torch.get_num_threads(),
-        "load": round(os.getloadavg()[0], 1),
-        "cores": os.cpu_count(),
         "dtype": dtype,
         "torch": torch.__version__.split("+")[0],
         "model": NAME,
@@ -207,30 +230,27 @@ def describe(device: torch.device, dtype: str) -> dict:
 def as_markdown(found: dict) -> str:
     """The figures as tables; nothing in them is written by hand."""
     about = found["about"]
+    clock = "seconds" if about["device"] == "cuda" else "seconds of one core"
     lines = [
         f"# Full size on {about['name']}",
         "",
         f"Written by `python benchmarks/full_size.py`. {about['model']}, "
-        f"{about['parameters']:,} parameters, {about['dtype']}, torch {about['torch']}, "
-        f"{about['threads']} thread(s) of {about['cores']} cores, "
-        f"load of the machine at the start {about['load']}.",
+        f"{about['parameters']:,} parameters, {about['dtype']}, torch {about['torch']}.",
         "",
-        "| batch | part | seconds an image | images/s | peak GB | |",
+        f"| batch | part | {clock} an image | images/s | peak GB | |",
         "|--:|---|--:|--:|--:|---|",
     ]
-    for batch, parts in found["batches"].items():
-        for name, values in parts.items():
-            rate = 1 / values["seconds"] if values["seconds"] else float("inf")
-            extra = values.get("overhead_percent")
-            shown = f"recording: {extra:+.1f} % time" if extra is not None else ""
-            lines.append(
-                f"| {batch} | {name} | {values['seconds']:.4g} | {rate:.4g} "
-                f"| {values['peak_gb']:.2f} | {shown} |"
-            )
-    lines += ["", "| stage, one image | seconds | peak GB |", "|---|--:|--:|"]
+    for row in found["parts"]:
+        extra = row.get("overhead_percent")
+        shown = f"recording: {extra:+.1f} % time" if extra is not None else ""
+        peak = "" if row["peak_gb"] is None else f"{row['peak_gb']:.2f}"
+        lines.append(
+            f"| {row['batch']} | {row['part']} | {row['seconds']:.4g} | {1 / row['seconds']:.4g} "
+            f"| {peak} | {shown} |"
+        )
+    lines += ["", "| stage, one image | steps | peak GB |", "|---|--:|--:|"]
     lines += [
-        f"| {name} | {values['seconds']:.1f} | {values['peak_gb']:.2f} |"
-        for name, values in found["stages"].items()
+        f"| {row['stage']} | {row['steps']} | {row['peak_gb']:.3f} |" for row in found["steps"]
     ]
     lines += [
         "",
@@ -243,8 +263,6 @@ def as_markdown(found: dict) -> str:
         f"| {size} | {values['median']:.0f} | {values['p95']:.0f} |"
         for size, values in found["cuts"].items()
     ]
-    if about["device"] != "cuda":
-        lines += ["", "Peaks are of the process, and never fall: what counts is where they rise."]
     return "\n".join(lines) + "\n"
 
 
@@ -259,25 +277,21 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=None, help="folder for the random weights")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "full-size")
     options = parser.parse_args()
-    on_gpu = torch.cuda.is_available() and options.device != "cpu"
-    dtype = options.dtype or ("float16" if on_gpu else "float32")
     settings = load_settings(
         ROOT / "params.yaml", [ROOT / "workflow" / "profiles" / "sd15" / "params.yaml"]
     )
+    device = choose_device(options.device)
+    on_gpu = device.type == "cuda"
+    if not on_gpu:
+        torch.set_num_threads(1)
+    dtype = options.dtype or ("float16" if on_gpu else "float32")
+    notes = Notes(describe(device, dtype), options.out)
+    measure_cuts(settings, options.cuts, notes)
     pipe = load_pipeline(stand_in_folder(options.cache), dtype=dtype, device=options.device)
-    peak = Peak(pipe.device)
-    found: dict = {"about": describe(pipe.device, dtype), "batches": {}}
-    # Stages first: on a CPU a peak cannot be forgotten, so the small comes before the large.
-    found["stages"] = measure_stages(pipe, settings, peak, (4, 20) if on_gpu else (2, 4))
     for batch in options.batches or ([1, 4, 8, 16] if on_gpu else [1]):
-        found["batches"][str(batch)] = measure_batch(pipe, settings, batch, options.repeats, peak)
-    del pipe
-    found["cuts"] = measure_cuts(settings, options.cuts)
-    stem = options.out / found["about"]["device"]
-    for suffix, text in (("json", json.dumps(found, indent=1) + "\n"), ("md", as_markdown(found))):
-        path = stem.with_suffix(f".{suffix}")
-        write_atomically(path, lambda temporary, text=text: temporary.write_text(text, "utf-8"))
-    print(f"{stem}.json and .md written", file=sys.stderr)
+        measure_batch(pipe, settings, batch, options.repeats, notes)
+    measure_steps(pipe, settings, (4, 20) if on_gpu else (2, 4), notes)
+    print(f"{notes.stem}.json and .md written", file=sys.stderr)
 
 
 if __name__ == "__main__":

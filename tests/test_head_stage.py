@@ -69,6 +69,21 @@ def test_trains_a_head_and_says_what_it_is(
     assert 0 <= float(rows[-1]["validation_iou"]) <= 1
 
 
+def test_components_are_folded_into_the_head(
+    make: Make, synthesis: list[Path], masks: list[Path], latents: list[Path], tmp_path: Path
+) -> None:
+    few = make(head={"epochs": 2}, features={"components": 6})
+    head.run(few, synthesis, masks, tmp_path / "few", latents)
+    network, architecture, about = read_head(tmp_path / "few" / "head.safetensors")
+    assert architecture.channels == (16, 32)  # what the model gives, not six
+    assert about["features"]["components"] == 6
+    assert about["parameters"] == sum(p.numel() for p in network.parameters())
+    # All components are the channels on another basis: the head can express the same.
+    every = make(head={"epochs": 2}, features={"components": 1000})
+    head.run(every, synthesis, masks, tmp_path / "all", latents)
+    assert read_head(tmp_path / "all" / "head.safetensors")[1] == architecture
+
+
 def test_the_baseline_needs_no_latents_and_no_model(
     make: Make, synthesis: list[Path], masks: list[Path], tmp_path: Path
 ) -> None:

@@ -192,6 +192,8 @@ def _calibrate(settings: Settings, folder: Path | None, file: Path) -> None:
             f"model.device: {device}, but there is no GPU here, and rates of a CPU would say "
             "nothing of it: calibrate where the run is to be"
         )
+    if device == "cpu" or not torch.cuda.is_available():
+        torch.set_num_threads(1)  # as in a job of the workflow
     start = time.perf_counter()
     pipe = load_pipeline(folder, dtype=model.dtype, device=device)
     rates = calibrate(pipe, settings, loading=time.perf_counter() - start)
@@ -210,7 +212,7 @@ def device_name(device: torch.device) -> str:
     """What a person calls a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"
+    return f"{device.type}, one core"
 
 
 def _benchmarks_of(plan: Plan) -> dict[str, list[str]]:

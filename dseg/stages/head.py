@@ -83,11 +83,12 @@ def run(
     if projections:  # what is written reads all channels
         channels = tuple(len(projection.mean) for projection in projections)
         architecture = replace(architecture, channels=channels)
+    parameters = parameter_count(build(architecture))
     model = settings.model
     about = {
         "settings_hash": settings_hash(sections(settings, *SECTIONS)),
         "pairs": len(ids),
-        "parameters": parameter_count(network),
+        "parameters": parameters,
         "head": head.model_dump(mode="json"),
     }
     if head.input == "features":
@@ -103,7 +104,7 @@ def run(
     write_curve(out / "curve.csv", curve)
     write_head(out / "head.safetensors", state, architecture, about)
     print(
-        f"head, {out.name}: {len(ids)} pairs, {parameter_count(network)} parameters, IoU "
+        f"head, {out.name}: {len(ids)} pairs, {parameters} parameters, IoU "
         f"{max(row.validation_iou for row in curve):.3f} on held-out synthetic pairs",
         file=sys.stderr,
     )
