@@ -283,7 +283,8 @@ def _product(query: Tensor, key: Tensor, scale: float) -> Tensor:
     own attention does.
     """
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
-        return torch.bmm(query, key.transpose(1, 2), out_dtype=torch.float32).mul_(scale)
+        # The query is scaled rather than the scores: a pass over what is 13 times as large.
+        return torch.bmm(query * scale, key.transpose(1, 2), out_dtype=torch.float32)
     return torch.bmm(query.float() * scale, key.float().transpose(1, 2))
 
 

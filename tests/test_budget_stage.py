@@ -79,8 +79,7 @@ def test_hours_are_not_guessed_but_measured(
     after = capsys.readouterr().out
     assert "measured on cpu" in after and "?" not in after
     found = json.loads((checkout / "artifacts/embedded/calibration.json").read_text())
-    rates = Rates(**found["rates"])
-    assert 0 < rates.describing <= 1.5 * rates.passing
+    assert set(found["rates"]) == set(Rates.__annotations__)
     assert all(value > 0 for value in found["rates"].values())
     # Other batches, features or steps of recording are other rates: ask again.
     params = checkout / "params.yaml"

@@ -71,9 +71,12 @@ def find_model(settings: Settings) -> Path | None:
         return Path(model.path)
     if len(Path(model.path).parts) != 2:
         return None
-    weights = "unet/config.json", MODEL_INDEX
-    there = [try_to_load_from_cache(model.path, name, revision=model.revision) for name in weights]
-    return Path(there[1]).parent if all(isinstance(path, str) for path in there) else None
+    # The U-Net's configuration beside the index: a tokenizer alone may have been fetched.
+    for name in ("unet/config.json", MODEL_INDEX):
+        file = try_to_load_from_cache(model.path, name, revision=model.revision)
+        if not isinstance(file, str):
+            return None
+    return Path(file).parent
 
 
 def read_geometry(settings: Settings, folder: Path | None) -> Geometry:

@@ -156,8 +156,15 @@ def _features(
     )
 
     def batches(rows: FieldRows, label: str) -> Iterator[tuple[Tensor, ...]]:
-        chosen = {"features": settings.features, "inversion": settings.inversion}
-        return feature_batches(pipe, rows, rows.ids, **chosen, seed=settings.seed, label=label)
+        return feature_batches(
+            pipe,
+            rows,
+            rows.ids,
+            features=settings.features,
+            inversion=settings.inversion,
+            seed=settings.seed,
+            label=label,
+        )
 
     projections: tuple[Projection, ...] = ()
     components = settings.features.components
