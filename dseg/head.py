@@ -28,10 +28,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dseg.errors import DsegError
+from dseg.row_source import RowSource
 
 WEIGHT_DECAY = 0.01
 WARMUP_STEPS = 10
 THRESHOLD = 0.5
+STATISTICS = 2048  # pairs whose mean and deviation stand for all: millions of positions
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
         self.register_buffer("deviation", torch.ones(channels, 1, 1))
 
-    def fit(self, values: Tensor, items: Tensor, chunk: int = 64) -> None:
+    def fit(self, values: RowSource, items: Tensor, chunk: int = 64) -> None:
         """Take the statistics of ``values[items]``, values (N, C, h, w) of any type."""
         total = torch.zeros(values.shape[1], dtype=torch.float64)
         squares = torch.zeros_like(total)
@@ -217,8 +219,8 @@ def parameter_count(network: nn.Module) -> int:
 
 def train(
     network: Network,
-    inputs: Sequence[Tensor],
-    masks: Tensor,
+    inputs: Sequence[RowSource],
+    masks: RowSource,
     *,
     epochs: int,
     batch_size: int,
@@ -236,8 +238,9 @@ def train(
 
     Args:
         network: From `build`; its device is used.
-        inputs: One tensor for each input of the network, N rows each.
-        masks: bool (N, H, W), at the size of the logits.
+        inputs: One tensor for each input of the network, N rows each, or what reads such rows
+            from disk.
+        masks: bool (N, H, W), at the size of the logits; likewise.
         epochs: Passes over the training pairs.
         batch_size: Pairs in a step; the last batch of an epoch may be smaller.
         learning_rate: Peak learning rate.
@@ -267,7 +270,7 @@ def train(
     validation, training = order[:held_out], order[held_out:]
 
     for standard, values in zip(network.standards, inputs, strict=True):
-        cast(Standardise, standard).fit(values, training)
+        cast(Standardise, standard).fit(values, training[:STATISTICS])
     steps = epochs * -(-len(training) // batch_size)
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY)
     warmup = min(WARMUP_STEPS, steps // 2)
@@ -343,7 +346,11 @@ def iou(predicted: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _validate(
-    network: Network, inputs: Sequence[Tensor], masks: Tensor, items: Tensor, batch_size: int
+    network: Network,
+    inputs: Sequence[RowSource],
+    masks: RowSource,
+    items: Tensor,
+    batch_size: int,
 ) -> tuple[float, float]:
     """Mean loss and mean IoU over the held-out pairs; nan if there are none."""
     if not len(items):

@@ -29,6 +29,7 @@ SCHEMA = Path("workflow/schemas/params.schema.json")
 # training step against almost none with these.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 MODEL_INDEX = "model_index.json"
+BASE_MODEL = "models/dseg-tiny"  # what `snakemake base` makes must not be asked for before it
 MODEL_FILES = (".json", ".txt", ".safetensors")  # a model card does not change what is computed
 
 
@@ -59,7 +60,10 @@ def make_plan(config: Mapping[str, Any]) -> "Plan":
                 f"--config {unknown[0]}: unknown; settings are changed in {PARAMS} or in "
                 f"{PROFILES}/<name>/{PARAMS}, which --config profile=<name> selects"
             )
-        return Plan(str(config.get("profile", DEFAULT_PROFILE)))
+        plan = Plan(str(config.get("profile", DEFAULT_PROFILE)))
+        if plan.settings.model.path != BASE_MODEL:
+            plan.check_model()
+        return plan
     except DsegError as error:
         sys.exit(f"error: {error}")
 
@@ -180,6 +184,15 @@ class Plan:
         classes = self.settings.prompts.classes
         return [classes.file] if isinstance(classes, ClassFile) else []
 
+    def check_model(self) -> None:
+        """Look whether the base model is there, if it is a folder; raises DsegError if not."""
+        for file in self.model()[:1]:
+            if not Path(file).is_file():
+                raise DsegError(
+                    f"model.path: no pipeline in {self.settings.model.path}: expected the file "
+                    f"{file}; name another folder, or a hub id together with model.revision"
+                )
+
     def check_inputs(self) -> None:
         """Look whether what no rule makes is there: base model, class names and benchmarks.
 
@@ -193,20 +206,23 @@ class Plan:
                     f"prompts.classes.file: no file {file}: `python -m dseg data classes` fetches "
                     "the names of ImageNet's classes; or write your own, one name a line"
                 )
-        for file in self.model()[:1]:
-            if not Path(file).is_file():
-                raise DsegError(
-                    f"model.path: no pipeline in {self.settings.model.path}: expected the file "
-                    f"{file}; name another folder, or a hub id together with model.revision"
-                )
+        self.check_model()
         for name, benchmark in self.settings.benchmarks.items():
             if not benchmark.root.startswith(WORLD) and not Path(benchmark.root).is_dir():
                 raise DsegError(
                     f"benchmarks.{name}.root: no folder {benchmark.root}: unpack the benchmark "
-                    "there, or change the setting"
+                    "there (`dseg data` fetches the public ones), or change the setting"
                 )
 
     # what there is to do
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a job with a network asks for: one if the settings demand a GPU, else none.
+
+        A run that takes what there is, `device: auto`, is not held up where nobody counts GPUs.
+        """
+        return int(self.settings.model.device.startswith("cuda"))
 
     @property
     def splits(self) -> list[str]:
@@ -243,7 +259,7 @@ class Plan:
         return [
             path
             for recording in self.settings.recordings
-            for benchmark in self._benchmarks_of(recording)
+            for benchmark in self.benchmarks_of(recording)
             for path in self._recording_shards(folder, recording, benchmark)
         ]
 
@@ -290,6 +306,11 @@ class Plan:
 
     def inversion_shards(self) -> list[str]:
         """The shards of inverted latents of all benchmarks that something is computed on."""
+        benchmarks = self.inverted_benchmarks()
+        return [path for benchmark in benchmarks for path in self._inversion_shards(benchmark)]
+
+    def inverted_benchmarks(self) -> list[str]:
+        """The benchmarks whose inverted latents something reads."""
         recordings = [
             name
             for name in [*self.settings.recordings, *self.settings.mask_recordings]
@@ -300,13 +321,8 @@ class Plan:
             for name in self.settings.variants
             if self.settings.variant(name)[1].input == "features"
         ]
-        needed = {name for method in recordings + variants for name in self._benchmarks_of(method)}
-        return [
-            path
-            for benchmark in self.settings.benchmarks
-            if benchmark in needed
-            for path in self._inversion_shards(benchmark)
-        ]
+        needed = {name for method in recordings + variants for name in self.benchmarks_of(method)}
+        return [name for name in self.settings.benchmarks if name in needed]
 
     def prediction_shards(self) -> list[str]:
         """The shards predictions/<variant>/<benchmark>/... of all heads."""
@@ -314,15 +330,15 @@ class Plan:
         return [
             path
             for variant in self.settings.variants
-            for benchmark in self._benchmarks_of(variant)
+            for benchmark in self.benchmarks_of(variant)
             for path in self._shards(
                 f"predictions/{variant}/{benchmark}",
-                self.settings.benchmark(benchmark).images,
+                self.settings.benchmark(benchmark).taken,
                 per_shard,
             )
         ]
 
-    def _benchmarks_of(self, method: str) -> list[str]:
+    def benchmarks_of(self, method: str) -> list[str]:
         """The benchmarks that some table or figure shows a recording or a variant on."""
         settings = self.settings
         shown = [] if method in settings.mask_recordings else comparison.held_out(settings)
@@ -334,12 +350,12 @@ class Plan:
 
     def _inversion_shards(self, benchmark: str) -> list[str]:
         per_shard = self.settings.inversion.items_per_shard
-        images = self.settings.benchmark(benchmark).images
+        images = self.settings.benchmark(benchmark).taken
         return self._shards(f"benchmark_inversion/{benchmark}", images, per_shard)
 
     def _recording_shards(self, folder: str, recording: str, benchmark: str) -> list[str]:
         per_shard = self.settings.recorded(recording).items_per_shard
-        images = self.settings.benchmark(benchmark).images
+        images = self.settings.benchmark(benchmark).taken
         return self._shards(f"{folder}/{recording}/{benchmark}", images, per_shard)
 
     def _shards(self, folder: str, items: int, per_shard: int) -> list[str]:

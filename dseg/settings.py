@@ -45,7 +45,7 @@ class ModelSettings(Section):
     dtype: Literal["float32", "float16", "bfloat16"]
     """Type the networks compute in."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-    """Where they run; auto takes a GPU if there is one."""
+    """Where they run; auto takes a GPU if there is one, cuda waits for one of its own."""
 
 
 class WorldSettings(Section):
@@ -64,6 +64,13 @@ class BenchmarkSettings(Section):
     """Folder; under artifacts/<profile> where it starts with world/."""
     images: Count
     """Number of images it must have."""
+    limit: Count | None = None
+    """At most so many of them are taken, evenly spaced in the order of ids; null: all."""
+
+    @property
+    def taken(self) -> int:
+        """Number of images that are taken."""
+        return self.images if self.limit is None else min(self.limit, self.images)
 
 
 class PromptsSettings(Section):
@@ -175,6 +182,8 @@ class FeaturesSettings(Section):
     """Decoder resolutions, as strides relative to the latent grid."""
     prompt: str
     """Caption given to the U-Net."""
+    components: Count | None
+    """Principal components kept of each map while a head is trained; null: all channels."""
 
 
 class HeadSettings(Section):

@@ -67,7 +67,7 @@ def make(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
                 "items_per_shard": 2,
             },
             "features": {"source": "inversion", "timesteps": [0.1], "strides": [1, 2]}
-            | {"prompt": ""},
+            | {"prompt": "", "components": None},
             "head": {
                 "input": "features",
                 "pixels": True,

@@ -2,9 +2,10 @@
 
 import csv
 import sys
-from collections.abc import Sequence
-from dataclasses import astuple, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,15 +13,23 @@ from torch import Tensor
 
 from dseg.checkpoint import write_head
 from dseg.config import Settings, sections, settings_hash
+from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.head import Architecture, Epoch, build, parameter_count, train
 from dseg.pipeline import model_identity
 from dseg.progress import track
+from dseg.projection import Projection, fit_projection, fold
+from dseg.row_source import RowSource
+from dseg.rows import FieldRows, TensorRows, scratch
 from dseg.shards import read_shards, write_atomically
-from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.inputs import as_planes, feature_batches, read_latents
 from dseg.stages.model import base_model, memory_errors
 
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
 SECTIONS = ("seed", "model", "inversion", "features", "head")
+SAMPLE = 256  # pairs that principal components are taken of
 LEAST_PAIRS = 4  # fewer cannot be split into something to learn from and something to judge by
 
 
@@ -47,14 +56,14 @@ def run(
     """
     head, out = settings.head, Path(out)
     ids, images, targets = read_pairs(synthesis, masks, head.pairs)
-    planes = as_planes(images)
-    inputs: tuple[Tensor, ...] = (planes,)
+    inputs: tuple[RowSource, ...] = (images,)
+    projections: tuple[Projection, ...] = ()
     channels: tuple[int, ...] = ()
-    device = network_device(settings.model.device)
+    device = choose_device(settings.model.device)
     if head.input == "features":
-        maps = _features(settings, latents, ids)
+        maps, projections = _features(settings, latents, ids, out)
         channels = tuple(values.shape[1] for values in maps)
-        inputs = (*maps, planes) if head.pixels else maps
+        inputs = (*maps, images) if head.pixels else maps
     architecture = Architecture(
         input=head.input,
         channels=channels,
@@ -67,7 +76,7 @@ def run(
         state, curve = train(
             network,
             inputs,
-            torch.from_numpy(targets),
+            targets,
             epochs=head.epochs,
             batch_size=head.batch_size,
             learning_rate=head.learning_rate,
@@ -75,11 +84,17 @@ def run(
             seed=settings.seed,
             progress=lambda epochs: track(epochs, f"head, {out.name}"),
         )
+    for index, projection in enumerate(projections):
+        state = fold(state, index, projection)
+    if projections:  # what is written reads all channels
+        channels = tuple(len(projection.mean) for projection in projections)
+        architecture = replace(architecture, channels=channels)
+    parameters = parameter_count(build(architecture))
     model = settings.model
     about = {
         "settings_hash": settings_hash(sections(settings, *SECTIONS)),
         "pairs": len(ids),
-        "parameters": parameter_count(network),
+        "parameters": parameters,
         "head": head.model_dump(mode="json"),
     }
     if head.input == "features":
@@ -95,7 +110,7 @@ def run(
     write_curve(out / "curve.csv", curve)
     write_head(out / "head.safetensors", state, architecture, about)
     print(
-        f"head, {out.name}: {len(ids)} pairs, {parameter_count(network)} parameters, IoU "
+        f"head, {out.name}: {len(ids)} pairs, {parameters} parameters, IoU "
         f"{max(row.validation_iou for row in curve):.3f} on held-out synthetic pairs",
         file=sys.stderr,
     )
@@ -103,17 +118,18 @@ def run(
 
 def read_pairs(
     synthesis: Sequence[Path], masks: Sequence[Path], pairs: int | None
-) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Ids, images uint8 (n, H, W, 3) and masks bool (n, H, W) of the pairs to train on.
+) -> tuple[tuple[str, ...], TensorRows, TensorRows]:
+    """Ids, images uint8 (n, 3, H, W) and masks bool (n, H, W) of the pairs to train on.
 
-    These are the kept ones, of which the first ``pairs`` in the order of the prompts. There the
-    classes take turns; in the order of ids, the first would all be of one class.
+    Images and masks are read when asked for. The pairs are the kept ones, of which the first
+    ``pairs`` in the order of the prompts. There the classes take turns; in the order of ids, the
+    first would all be of one class.
 
     Raises:
         DsegError: The shards are not of the same items, or too few masks were kept.
     """
-    pictures = read_shards(synthesis, stage="synthesis", fields=["image"])
-    cut = read_shards(masks, stage="attentioncut", fields=["mask", "kept"])
+    pictures = FieldRows(synthesis, "image", stage="synthesis")
+    cut = read_shards(masks, stage="attentioncut", fields=["kept"])
     if cut.ids != pictures.ids:
         raise DsegError(
             f"{Path(masks[0]).parent}: masks of other items than those of "
@@ -128,26 +144,55 @@ def read_pairs(
             "border, focus) or lower head.pairs"
         )
     chosen = kept[:pairs]
-    ids = tuple(pictures.ids[row] for row in chosen)
-    return ids, pictures.fields["image"][chosen], cut.fields["mask"][chosen]
+    targets = FieldRows(masks, "mask", stage="attentioncut").take(chosen)
+    return targets.ids, TensorRows(pictures.take(chosen), as_planes), TensorRows(targets)
 
 
 def _features(
-    settings: Settings, latents: Sequence[Path], ids: Sequence[str]
-) -> tuple[Tensor, ...]:
+    settings: Settings, latents: Sequence[Path], ids: Sequence[str], out: Path
+) -> tuple[tuple[Tensor, ...], tuple[Projection, ...]]:
+    """Features of all pairs in files that are mapped, and what they were projected by, if at all.
+
+    Principal components are those of the first pairs, in which the classes take turns.
+    """
     rows = read_latents(latents, ids)
     with base_model(
         settings.model, "inversion.batch_size", settings.inversion.batch_size, images=0
     ) as pipe:
-        return features_of(
+        return _project(settings, pipe, rows, out)
+
+
+def _project(
+    settings: Settings, pipe: "StableDiffusionPipeline", rows: FieldRows, out: Path
+) -> tuple[tuple[Tensor, ...], tuple[Projection, ...]]:
+    def batches(rows: FieldRows, label: str) -> Iterator[tuple[Tensor, ...]]:
+        return feature_batches(
             pipe,
             rows,
-            ids,
+            rows.ids,
             features=settings.features,
             inversion=settings.inversion,
             seed=settings.seed,
-            label="features",
+            label=label,
         )
+
+    count = len(rows)
+    projections: tuple[Projection, ...] = ()
+    components = settings.features.components
+    if components is not None:
+        few = list(batches(rows.take(range(min(count, SAMPLE))), "principal components"))
+        projections = tuple(fit_projection(maps, components) for maps in zip(*few, strict=True))
+    stored: list[np.ndarray] = []
+    start = 0
+    for maps in batches(rows, "features"):
+        if projections:
+            maps = tuple(p.apply(x) for p, x in zip(projections, maps, strict=True))
+        if not stored:
+            stored = [scratch((count, *x.shape[1:]), np.float16, out) for x in maps]
+        for values, x in zip(stored, maps, strict=True):
+            values[start : start + len(x)] = x.numpy()
+        start += len(maps[0])
+    return tuple(torch.from_numpy(values) for values in stored), projections
 
 
 def write_curve(path: Path, curve: Sequence[Epoch]) -> None:

@@ -12,12 +12,13 @@ from dseg.boxes import mask_to_box
 from dseg.checkpoint import read_head
 from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import Samples, open_benchmark
+from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.head import predict
 from dseg.pipeline import model_identity, stretch
 from dseg.settings import FeaturesSettings
 from dseg.shards import shard_range, write_shard
-from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.inputs import as_planes, features_of, read_latents
 from dseg.stages.model import base_model
 from dseg.stages.truths import match_size
 
@@ -62,12 +63,12 @@ def run(
             was trained on features of another model or inversion; or as `features_of`.
     """
     entry = settings.benchmark(benchmark)
-    samples = open_benchmark(entry.layout, root, images=entry.images)
+    samples = open_benchmark(entry.layout, root, images=entry.images, limit=entry.limit)
     items = shard_range(len(samples), settings.inversion.items_per_shard, shard)
     samples = samples[items.start : items.stop]
     network, architecture, about = read_head(head)
     images, sizes = _read_images(samples, architecture.size)
-    planes = as_planes(images)
+    planes = as_planes(torch.from_numpy(images))
     inputs: tuple[Tensor, ...] = (planes,)
     if architecture.input == "features":
         _check_origin(settings, head, about)
@@ -86,7 +87,7 @@ def run(
         if tuple(values.shape[1] for values in maps) != architecture.channels:
             raise DsegError(f"{head}: expects other features than the model gives: train it again")
         inputs = (*maps, planes) if architecture.pixels else maps
-    network.to(network_device(settings.model.device))
+    network.to(choose_device(settings.model.device))
     soft = predict(network, inputs).mul(255).round().to(torch.uint8).numpy()
     chosen = settings.evaluation
     boxes = [

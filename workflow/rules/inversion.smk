@@ -11,6 +11,8 @@ rule inversion:
         plan.log("inversion/{shard}-of-{total}"),
     conda:
         "../../environment.yml"
+    resources:
+        gpu=plan.gpus,
     shell:
         "python -m dseg inversion --settings {input.settings} --synthesis {input.synthesis}"
         " --out {output} 2>&1 | tee {log}"
