@@ -72,11 +72,10 @@ def find_model(settings: Settings) -> Path | None:
     if len(Path(model.path).parts) != 2:
         return None
     # The U-Net's configuration beside the index: a tokenizer alone may have been fetched.
-    for name in ("unet/config.json", MODEL_INDEX):
-        file = try_to_load_from_cache(model.path, name, revision=model.revision)
-        if not isinstance(file, str):
-            return None
-    return Path(file).parent
+    names = ("unet/config.json", MODEL_INDEX)
+    found = [try_to_load_from_cache(model.path, name, revision=model.revision) for name in names]
+    files = [file for file in found if isinstance(file, str)]
+    return Path(files[-1]).parent if len(files) == len(names) else None
 
 
 def read_geometry(settings: Settings, folder: Path | None) -> Geometry:
