@@ -19,7 +19,8 @@ PACKAGE = "dseg"
 # on what it writes (the version, errors, progress). As inputs, each new setting would make every
 # artifact of a run stale.
 NOT_INPUTS = frozenset(
-    f"dseg{name}" for name in ("", ".config", ".errors", ".progress", ".section", ".settings")
+    f"dseg{name}"
+    for name in ("", ".base_settings", ".config", ".errors", ".progress", ".section", ".settings")
 )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 
+from dseg.base_settings import BaseSettings, InstrumentsSettings
 from dseg.errors import DsegError
 from dseg.section import (
     DISTINCT,
@@ -280,48 +281,6 @@ class EvaluationSettings(Section):
     """True boxes of COCO annotations that are crowds."""
     threshold: Fraction
     """Soft masks above this are foreground."""
-
-
-class InstrumentsSettings(Section):
-    images: Count
-    """Renders each instrument is trained on."""
-    epochs: Count
-    """Passes over them."""
-
-
-class AutoencoderSettings(Section):
-    channels: Count
-    """Latent channels."""
-    images: Count
-    """Rendered images in the training set."""
-    steps: Count
-    """Training steps."""
-    batch_size: Count
-    """Images in a training step."""
-    learning_rate: Positive
-    """Peak learning rate."""
-
-
-class UnetSettings(Section):
-    images: Count
-    """Rendered images in the training set of each process."""
-    samples: Count
-    """Training samples seen in all."""
-    batch_size: Count
-    """Samples of each process in a training step."""
-    learning_rate: Positive
-    """Peak learning rate."""
-    processes: Count
-    """Processes with one thread each."""
-    checkpoint_every: Count
-    """Samples between checkpoints."""
-
-
-class BaseSettings(Section):
-    autoencoder: AutoencoderSettings
-    """Training of the auto-encoder."""
-    unet: UnetSettings
-    """Training of the U-Net."""
 
 
 class TrackingSettings(Section):
