@@ -73,6 +73,9 @@ def test_every_job_keeps_a_log_and_its_status(root):
 @pytest.mark.parametrize("profile", ["embedded", "smoke"])
 def test_dvc_yaml_is_that_of_the_workflow(root, monkeypatch, profile):
     monkeypatch.chdir(root)
+    names = tmp_path / settings.prompts.classes.file
+    names.parent.mkdir(parents=True)
+    names.touch()
     said = (root / dvc_file(profile)).read_text()
     assert said == document(profile), f"run `python -m dseg dvc --profile {profile}`"
 
@@ -85,6 +88,9 @@ def test_dvc_yaml_of_runs_on_benchmarks_that_are_not_here(root, tmp_path, monkey
     settings = load_settings(PARAMS, profile_params(profile)[1:])
     for benchmark in settings.benchmarks.values():
         (tmp_path / benchmark.root).mkdir(parents=True)
+    names = tmp_path / settings.prompts.classes.file
+    names.parent.mkdir(parents=True)
+    names.touch()
     said = (root / dvc_file(profile)).read_text()
     assert said == document(profile), f"run `python -m dseg dvc --profile {profile}`"
 
