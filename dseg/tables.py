@@ -16,6 +16,7 @@ from dseg.statistics import Comparison, Interval, compare, holm, mean_interval, 
 from dseg.table import NOT_RUN, Table
 
 INTERVAL = "In brackets: 95 % bootstrap interval (BCa) over images."
+TEST = "two-sided sign-flip test over images"
 ORACLE = "Noun told: AttentionCut's prompt names the image's class, which no other method is told."
 HEADINGS = {"acc": "Acc", "iou": "IoU [95 %]", "max_f": "maxF"}
 
@@ -150,9 +151,8 @@ def mask_table(settings: Settings, scores: Scores) -> Table:
             cells.append((labels[name], benchmark, str(len(values)), *shown))
     note = (
         "IoU in percent at the method's own threshold, mean over all images, none filtered out; "
-        f"protocol {protocol}. {INTERVAL} p: Wilcoxon's signed-rank test, one-sided (better than "
-        "Otsu), corrected by Holm within a benchmark. All start from the same attention: "
-        f"{recording}."
+        f"protocol {protocol}. {INTERVAL} p: {TEST} against Otsu, corrected by Holm within a "
+        f"benchmark. All start from the same attention: {recording}."
     )
     heads = ["method", "benchmark", "images", "IoU [95 %]"]
     heads += ["minus Otsu [95 %]", "p", "minus AttentionCut [95 %]"]
