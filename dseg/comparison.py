@@ -7,7 +7,7 @@ settings, whose files are sorted on their way to a stage. Only settings are read
 workflow can ask as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 from dseg.settings import FeaturesSettings, HeadSettings, Settings
 
@@ -17,6 +17,24 @@ CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not 
 MASK_RECORDING = "attentioncut-noise"  # all mask methods start from its attention
 MASK_REFERENCE = "otsu"
 FULL_METHOD = "attentioncut"
+
+# What the table of an ablation is about: what its variants change, and what they may change along.
+_FEATURES = frozenset(f"features.{key}" for key in FeaturesSettings.model_fields)
+ABLATIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "features": (frozenset({"features.source", "features.timesteps"}), frozenset()),
+    "inversions": (frozenset({"features.inversion", "features.prompt"}), frozenset()),
+    "blocks": (
+        frozenset({"features.strides", "features.maps", "features.weights"}),
+        _FEATURES,
+    ),
+    "heads": (
+        frozenset(f"head.{key}" for key in HeadSettings.model_fields)
+        - {"head.input", "head.pairs", "head.masks", "head.filter", "head.seeds"},
+        frozenset(),
+    ),
+    "masks": (frozenset({"head.masks", "head.filter"}), frozenset()),
+    "pairs": (frozenset({"head.pairs"}), frozenset()),
+}
 
 _LATENTS = {"inversion": "inverted", "noise": "noised", "clean": "clean"}
 _FIRST = (CHOSEN_ON, "test", "shift", "multi")  # other benchmarks come after, by name
@@ -33,7 +51,7 @@ def methods(settings: Settings) -> dict[str, str]:
 
 def main_methods(settings: Settings) -> list[str]:
     """Methods of the main tables: all but the variants that only an ablation is about."""
-    ablations = {*feature_variants(settings), *pair_variants(settings)}
+    ablations = {name for table in ABLATIONS for name in ablation(settings, table)}
     ablations.discard(default_variant(settings) or "")
     return [name for name in methods(settings) if name not in ablations]
 
@@ -67,25 +85,78 @@ def default_variant(settings: Settings) -> str | None:
     return found[0] if found else None
 
 
-def feature_variants(settings: Settings) -> list[str]:
-    """The default variant and those that change `features` only; none without a default."""
-    return _ablation(settings, lambda features, head: head == settings.head)
+def ablation(settings: Settings, table: str) -> list[str]:
+    """The default variant and those that an ablation's table is about; none without a default."""
+    default = default_variant(settings)
+    if default is None:
+        return []
+    names = [
+        name
+        for name in _variants(settings)
+        if name == default or _table_of(settings, name) == table
+    ]
+    if table == "pairs":
+        names.sort(key=lambda name: settings.variant(name)[1].pairs or float("inf"))
+    return names
 
 
-def pair_variants(settings: Settings) -> list[str]:
-    """Those that change `head.pairs` only, and the default, by ascending number; null is last."""
-
-    def belongs(features: FeaturesSettings, head: HeadSettings) -> bool:
-        alike = head.model_copy(update={"pairs": settings.head.pairs})
-        return features == settings.features and alike == settings.head
-
-    names = _ablation(settings, belongs)
-    return sorted(names, key=lambda name: settings.variant(name)[1].pairs or float("inf"))
+def tables(settings: Settings) -> list[str]:
+    """Names of the result tables: those of every run, and the ablations that there are."""
+    more = [name for name in ABLATIONS if name not in TABLES and len(ablation(settings, name)) > 1]
+    return [*TABLES, *more]
 
 
-def feature_label(settings: Settings, variant: str) -> str:
-    """What features a variant reads: how its latents were made and at which timesteps."""
-    features, _ = settings.variant(variant)
+def _table_of(settings: Settings, variant: str) -> str | None:
+    """The ablation that a variant belongs to: by what it changes, the first that allows it."""
+    changes = changed_keys(settings, variant)
+    for name, (own, also) in ABLATIONS.items():
+        if changes & own and changes <= own | also:
+            return name
+    return None
+
+
+def changed_keys(settings: Settings, variant: str) -> set[str]:
+    """What a variant has different from the sections features and head, as dotted keys."""
+    default = {"features": settings.features, "head": settings.head}
+    own = dict(zip(default, settings.variant(variant), strict=True))
+    return {
+        f"{section}.{key}"
+        for section, values in default.items()
+        for key in type(values).model_fields
+        if getattr(values, key) != getattr(own[section], key)
+    }
+
+
+def ablation_label(settings: Settings, table: str, variant: str) -> str:
+    """The row of a variant in the table of an ablation: what the table is about, in words."""
+    features, head = settings.variant(variant)
+    if table == "features":
+        return latents_label(features)
+    if table == "inversions":
+        own = settings.inverted(features.inversion)
+        iterations = f"{own.fixed_point} fixed-point" if own.fixed_point else "explicit"
+        prompt = f'"{own.prompt}"' if own.prompt else "no prompt"
+        read = f', read with "{features.prompt}"' if features.prompt != own.prompt else ""
+        return f"{own.steps} steps, {iterations}, {prompt}{read}"
+    if table == "blocks":
+        strides = f"{_listed('stride', features.strides)}"
+        what = {"decoder": f"decoder, {strides}", "attention": "attention maps"}
+        said = " and ".join(what[each] for each in features.maps)
+        untrained = ", untrained U-Net" if features.weights == "random" else ""
+        return f"{said}{untrained}, {latents_label(features)}"
+    if table == "heads":
+        pixels = ", pixels" if head.pixels and head.architecture == "multi" else ""
+        usual = {"head.architecture", "head.pixels", "head.loss"}
+        rest = sorted(changed_keys(settings, variant) - usual)
+        more = "".join(f", {key.removeprefix('head.')} {_value(head, key)}" for key in rest)
+        return f"{head.architecture}{pixels}, {head.loss}{more}"
+    if table == "masks":
+        return f"{head.masks}, {'filtered' if head.filter else 'all'}"
+    raise ValueError(f"no ablation {table}")
+
+
+def latents_label(features: FeaturesSettings) -> str:
+    """How latents were made and at which timesteps."""
     at = ", ".join(f"{fraction:g}" for fraction in features.timesteps)
     return f"{_LATENTS[features.source]}, t = {at}"
 
@@ -134,15 +205,8 @@ def box_benchmarks(settings: Settings) -> list[str]:
 def figures(settings: Settings) -> list[str]:
     """Names of the figures; each is drawn in every run, and says so if it has nothing to show."""
     galleries = [f"gallery-{name}" for name in held_out(settings)]
-    return ["masks", *galleries, "mask-methods", "precision-recall", "pairs"]
-
-
-def _ablation(
-    settings: Settings, belongs: Callable[[FeaturesSettings, HeadSettings], bool]
-) -> list[str]:
-    if default_variant(settings) is None:
-        return []
-    return [name for name in _variants(settings) if belongs(*settings.variant(name))]
+    more = ["ablations"] if len(tables(settings)) > len(TABLES) else []
+    return ["masks", *galleries, "mask-methods", "precision-recall", "pairs", *more]
 
 
 def _benchmarks(settings: Settings) -> list[str]:
@@ -185,11 +249,22 @@ def _recording_label(settings: Settings, name: str) -> str:
 
 def _variant_label(settings: Settings, name: str) -> str:
     features, head = settings.variant(name)
+    table = _table_of(settings, name)
+    if table in ("inversions", "blocks", "heads", "masks"):
+        return f"head, {ablation_label(settings, table, name)}"
     inputs = f"head, {_LATENTS[features.source]} features"
     if features.source != "clean" and features.timesteps != settings.features.timesteps:
         inputs += f", t = {', '.join(f'{fraction:g}' for fraction in features.timesteps)}"
     label = "RGB network" if head.input == "rgb" else inputs
-    return label if head.pairs is None else f"{label}, {head.pairs} pairs"
+    return label if head.pairs in (None, settings.head.pairs) else f"{label}, {head.pairs} pairs"
+
+
+def _listed(noun: str, numbers: Sequence[int]) -> str:
+    return f"{noun}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _value(head: HeadSettings, key: str) -> str:
+    return f"{getattr(head, key.removeprefix('head.')):g}"
 
 
 def _distinct(labels: Mapping[str, str]) -> dict[str, str]:

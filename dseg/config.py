@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dseg.errors import DsegError
 from dseg.section import Section
-from dseg.settings import WORLD, Settings
+from dseg.settings import MAIN_MASKS, WORLD, FeaturesSettings, RecordingSettings, Settings
 
 __all__ = [
     "REPLACED",
@@ -31,7 +32,14 @@ __all__ = [
 ]
 
 # Sets, not groups of settings: an override that names two variants wants two, not two more.
-REPLACED = ("benchmarks", "recordings", "mask_methods", "variants", "world.images")
+REPLACED = (
+    "benchmarks",
+    "recordings",
+    "inversions",
+    "mask_methods",
+    "variants",
+    "world.images",
+)
 _SHOWN_ERRORS = 5
 _PathLike = str | os.PathLike[str]
 _Key = tuple[str | int, ...]
@@ -185,7 +193,6 @@ def _child(values: Any, key: str, name: str) -> Any:
 
 def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
     """What each section allows, but not together."""
-    kept = settings.inversion.timesteps
     rendered: dict[str, int] = {split: count for split, count in settings.world.images.items()}
     prompts, evaluation = settings.prompts, settings.evaluation
     for template in prompts.templates:
@@ -198,33 +205,38 @@ def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
         if "{context}" in template and not prompts.contexts:
             yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
     for name, changes in settings.recordings.items():
+        own: _Key = ("recordings", name)
         recording = settings.recorded(name)
-        if recording.latents == "inversion" and not set(recording.timesteps) <= set(kept):
-            path = (
-                ("recordings", name, "timesteps")
-                if "timesteps" in changes
-                else ("recording", "timesteps")
-            )
-            yield (
-                path,
-                f"expected some of inversion.timesteps {list(kept)} with latents: inversion, got "
-                f"{list(recording.timesteps)}",
-            )
+        if recording.latents == "inversion":
+            why = "latents: inversion"
+            yield from _latents(settings, recording, ("recording",), changes, own, why)
     for name, changes in settings.variants.items():
         features, head = settings.variant(name)
-        own: _Key = ("variants", name)
-        if head.input == "features" and features.source == "inversion":
-            if not set(features.timesteps) <= set(kept):
-                at = own if "timesteps" in changes.get("features", {}) else ()
+        own = ("variants", name)
+        if head.input == "features":
+            changed, where = changes.get("features", {}), (*own, "features")
+            if features.source == "inversion":
+                read = features
+            else:  # made from the encoded image: its own timesteps need not be kept
+                read = features.model_copy(update={"timesteps": ()})
+            why = f"source: {features.source}"
+            yield from _latents(settings, read, ("features",), changed, where, why)
+            if "attention" in features.maps and not re.search(
+                r"{noun}|\bobject\b", features.prompt
+            ):
                 yield (
-                    (*at, "features", "timesteps"),
-                    f"expected some of inversion.timesteps {list(kept)}, since source is "
-                    f"inversion; got {list(features.timesteps)}",
+                    (*(own if "prompt" in changed else ()), "features", "prompt"),
+                    "expected {noun} or the word object, whose attention is read with maps: "
+                    f"attention; got {features.prompt!r}",
                 )
-        if head.pairs is not None and head.pairs > prompts.count:
-            at = own if "pairs" in changes.get("head", {}) else ()
+        if head.masks not in (MAIN_MASKS, *settings.mask_methods):
             yield (
-                (*at, "head", "pairs"),
+                (*(own if "masks" in changes.get("head", {}) else ()), "head", "masks"),
+                f"expected {MAIN_MASKS} or another of mask_methods, got {head.masks!r}",
+            )
+        if head.pairs is not None and head.pairs > prompts.count:
+            yield (
+                (*(own if "pairs" in changes.get("head", {}) else ()), "head", "pairs"),
                 f"expected at most prompts.count = {prompts.count}, got {head.pairs}",
             )
     for name, benchmark in settings.benchmarks.items():
@@ -247,6 +259,40 @@ def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
             ("evaluation", "protocol"),
             f"expected one of evaluation.protocols ({', '.join(evaluation.protocols)}), got "
             f"{evaluation.protocol!r}",
+        )
+
+
+def _latents(
+    settings: Settings,
+    reader: RecordingSettings | FeaturesSettings,
+    section: _Key,
+    changes: Mapping[str, Any],
+    own: _Key,
+    why: str,
+) -> Iterator[tuple[_Key, str]]:
+    """Whether the latents that a recording or a variant reads are kept.
+
+    Args:
+        settings: The whole settings.
+        reader: Its settings.
+        section: Where they are said unless it changes them.
+        changes: What it changes.
+        own: Where its changes are said.
+        why: Why it reads latents.
+    """
+    if reader.inversion not in settings.inversions:
+        yield (
+            (*(own if "inversion" in changes else section), "inversion"),
+            f"expected one of inversions ({', '.join(settings.inversions)}), got "
+            f"{reader.inversion!r}",
+        )
+        return
+    kept = settings.inverted(reader.inversion).timesteps
+    if not set(reader.timesteps) <= set(kept):
+        yield (
+            (*(own if "timesteps" in changes else section), "timesteps"),
+            f"expected some of inversion.timesteps {list(kept)} with {why}, got "
+            f"{list(reader.timesteps)}",
         )
 
 

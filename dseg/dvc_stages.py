@@ -29,7 +29,12 @@ HEADER = (
 # Training the base model is a run of its own; what is in MLflow is no artifact.
 NOT_STAGES = re.compile(r"all|base(_\w+)?|tracking")
 # Sections, and where the settings file of a job takes overrides of them from.
-OVERRIDES = {"recording": "recordings", "features": "variants", "head": "variants"}
+OVERRIDES = {
+    "recording": ("recordings",),
+    "features": ("variants",),
+    "head": ("variants",),
+    "inversion": ("inversions",),
+}
 _RULE = re.compile(r"^(?:local)?rule (\w+):$")
 _FILES = re.compile(r"^    (input|output): (.+)$")
 
@@ -92,7 +97,9 @@ def shown_by_dvc(settings: Settings, root: str) -> dict[str, Any]:
         folder = f"{artifacts}/head/{head}"
         curve = {f"{folder}/curve.csv": ["validation_iou"]}
         title = "Training of the head, on held-out synthetic pairs"
-        plots.append({"training": {"x": "epoch", "y": curve, "title": title}})
+        # A line would run from the last epoch of one training to the first of the next.
+        shown = {"x": "epoch", "y": curve, "title": title, "template": "scatter"}
+        plots.append({"training": shown})
         files["head"] = {
             "path": f"{folder}/head.safetensors",
             "type": "model",
@@ -195,7 +202,8 @@ def _params(
         read = {*declared_sections(f"dseg.stages.{stage.removesuffix('.json')}")}
         keys |= read
         if job:  # with the overrides of a job merged in
-            keys |= {name for section, name in OVERRIDES.items() if section in read}
+            whole = {key.partition(".")[0] for key in read}
+            keys |= {name for section in whole & OVERRIDES.keys() for name in OVERRIDES[section]}
     if override is None:
         return sorted(keys)
     base: set[str] = set()

@@ -17,7 +17,7 @@ from dseg import comparison
 from dseg.config import json_schema, load_settings, sections
 from dseg.errors import DsegError
 from dseg.provenance import declared_sections, sources, write_stamp
-from dseg.settings import WORLD, Settings
+from dseg.settings import MAIN_MASKS, WORLD, HeadSettings, Settings
 from dseg.shards import INDEX_NAME, shard_count, shard_name, write_atomically
 
 PARAMS = "params.yaml"
@@ -121,9 +121,9 @@ class Plan:
 
         Args:
             stage: The stage.
-            pattern: What the jobs differ in, of the wildcards {recording}, {variant} and
-                {benchmark}, joined by slashes. The settings of a job have its overrides merged in
-                and no benchmark but its own.
+            pattern: What the jobs differ in, of the wildcards {recording}, {variant},
+                {inversion}, {mask_method} and {benchmark}, joined by slashes. The settings of a
+                job have its overrides merged in and no benchmark or mask method but its own.
 
         Returns:
             The pattern of the files' paths.
@@ -137,19 +137,32 @@ class Plan:
         names: dict[str, Collection[str]] = {
             "recording": settings.recordings.keys(),
             "variant": settings.variants.keys(),
+            "inversion": settings.inversions.keys(),
+            "mask_method": settings.mask_methods.keys(),
             "benchmark": settings.benchmarks.keys(),
         }
         for chosen in product(*(names[wildcard] for wildcard in wildcards)):
             yield dict(zip(wildcards, chosen, strict=True))
 
     def _settings_of(
-        self, recording: str | None = None, variant: str | None = None, benchmark: str | None = None
+        self,
+        recording: str | None = None,
+        variant: str | None = None,
+        inversion: str | None = None,
+        mask_method: str | None = None,
+        benchmark: str | None = None,
     ) -> Settings:
         changes: dict[str, Any] = {}
         if recording is not None:
             changes["recording"] = self.settings.recorded(recording)
+            inversion = changes["recording"].inversion
         if variant is not None:
             changes["features"], changes["head"] = self.settings.variant(variant)
+            inversion = changes["features"].inversion
+        if inversion is not None:
+            changes["inversion"] = self.settings.inverted(inversion)
+        if mask_method is not None:
+            changes["mask_methods"] = {mask_method: self.settings.mask_methods[mask_method]}
         if benchmark is not None:
             changes["benchmarks"] = {benchmark: self.settings.benchmark(benchmark)}
         return self.settings.model_copy(update=changes)
@@ -212,7 +225,7 @@ class Plan:
 
     def tables(self, *suffixes: str) -> list[str]:
         """The files of all result tables in these forms."""
-        names = comparison.TABLES
+        names = comparison.tables(self.settings)
         return [self.result(f"tables/{name}.{suffix}") for name in names for suffix in suffixes]
 
     def figures(self, suffix: str) -> list[str]:
@@ -248,9 +261,10 @@ class Plan:
 
     def recording_latents(self, wildcards: Any) -> list[str]:
         """The inverted latents that a job of the stage recording reads, if any."""
-        if self.settings.recorded(wildcards.recording).latents != "inversion":
+        recording = self.settings.recorded(wildcards.recording)
+        if recording.latents != "inversion":
             return []
-        return self._inversion_shards(wildcards.benchmark)
+        return self._inversion_shards(recording.inversion, wildcards.benchmark)
 
     def evaluated_shards(self) -> list[str]:
         """The soft masks of all methods on all benchmarks."""
@@ -258,45 +272,72 @@ class Plan:
 
     def head_latents(self, wildcards: Any) -> list[str]:
         """The inverted latents that the head of a job's wildcard is trained on, if any."""
-        return self.synthetic_shards("inversion") if self._reads_features(wildcards) else []
+        features, head = self.settings.variant(wildcards.variant)
+        if head.input != "features":
+            return []
+        return self.synthetic_shards(f"inversion/{features.inversion}")
+
+    def head_masks(self, wildcards: Any) -> list[str]:
+        """The masks of synthetic images that the head of a job's wildcard learns."""
+        _, head = self.settings.variant(wildcards.variant)
+        return self.synthetic_shards(_masks_folder(head))
 
     def prediction_latents(self, wildcards: Any) -> list[str]:
         """The inverted latents that a job of the stage prediction reads, if any."""
-        return (
-            self._inversion_shards(wildcards.benchmark) if self._reads_features(wildcards) else []
-        )
+        features, head = self.settings.variant(wildcards.variant)
+        if head.input != "features":
+            return []
+        return self._inversion_shards(features.inversion, wildcards.benchmark)
 
     def head_model(self, wildcards: Any) -> list[str]:
         """The files of the base model if the head of a job's wildcard reads features of it."""
-        return self.model() if self._reads_features(wildcards) else []
-
-    def _reads_features(self, wildcards: Any) -> bool:
         _, head = self.settings.variant(wildcards.variant)
-        return head.input == "features"
+        return self.model() if head.input == "features" else []
 
-    def inversion_shards(self) -> list[str]:
-        """The shards of inverted latents of all benchmarks that something is computed on."""
-        recordings = [
-            name
-            for name in self.settings.recordings
-            if self.settings.recorded(name).latents == "inversion"
-        ]
-        variants = [
-            name
-            for name in self.settings.variants
-            if self.settings.variant(name)[1].input == "features"
-        ]
-        needed = {name for method in recordings + variants for name in self._benchmarks_of(method)}
+    def synthetic_inversion_shards(self) -> list[str]:
+        """The inverted latents of the synthetic images, of all inversions that a head reads."""
+        settings = self.settings
+        read = [settings.variant(name) for name in settings.variants]
+        names = {features.inversion for features, head in read if head.input == "features"}
         return [
             path
-            for benchmark in self.settings.benchmarks
-            if benchmark in needed
-            for path in self._inversion_shards(benchmark)
+            for name in settings.inversions
+            if name in names
+            for path in self.synthetic_shards(f"inversion/{name}")
+        ]
+
+    def mask_set_shards(self) -> list[str]:
+        """The masks of synthetic images by other methods, of all that a head learns."""
+        heads = [self.settings.variant(name)[1] for name in self.settings.variants]
+        folders = sorted({_masks_folder(head) for head in heads} - {"masks"})
+        return [path for folder in folders for path in self.synthetic_shards(folder)]
+
+    def inversion_shards(self) -> list[str]:
+        """The inverted latents of the benchmarks' images that something is computed on."""
+        settings = self.settings
+        readers = {
+            name: settings.recorded(name).inversion
+            for name in settings.recordings
+            if settings.recorded(name).latents == "inversion"
+        }
+        for name in settings.variants:
+            features, head = settings.variant(name)
+            if head.input == "features":
+                readers[name] = features.inversion
+        needed = {
+            (inversion, benchmark)
+            for method, inversion in readers.items()
+            for benchmark in self._benchmarks_of(method)
+        }
+        return [
+            path
+            for inversion, benchmark in product(settings.inversions, settings.benchmarks)
+            if (inversion, benchmark) in needed
+            for path in self._inversion_shards(inversion, benchmark)
         ]
 
     def prediction_shards(self) -> list[str]:
         """The shards predictions/<variant>/<benchmark>/... of all heads."""
-        per_shard = self.settings.inversion.items_per_shard
         return [
             path
             for variant in self.settings.variants
@@ -304,7 +345,7 @@ class Plan:
             for path in self._shards(
                 f"predictions/{variant}/{benchmark}",
                 self.settings.benchmark(benchmark).images,
-                per_shard,
+                self._settings_of(variant=variant).inversion.items_per_shard,
             )
         ]
 
@@ -318,10 +359,10 @@ class Plan:
             shown = shown + comparison.mask_benchmarks(settings)
         return [name for name in settings.benchmarks if name in shown]
 
-    def _inversion_shards(self, benchmark: str) -> list[str]:
-        per_shard = self.settings.inversion.items_per_shard
+    def _inversion_shards(self, inversion: str, benchmark: str) -> list[str]:
+        per_shard = self.settings.inverted(inversion).items_per_shard
         images = self.settings.benchmark(benchmark).images
-        return self._shards(f"benchmark_inversion/{benchmark}", images, per_shard)
+        return self._shards(f"benchmark_inversion/{inversion}/{benchmark}", images, per_shard)
 
     def _recording_shards(self, folder: str, recording: str, benchmark: str) -> list[str]:
         per_shard = self.settings.recorded(recording).items_per_shard
@@ -336,6 +377,10 @@ class Plan:
         """The index of each folder that these shards lie in."""
         folders = dict.fromkeys(Path(path).parent for path in shards)
         return [(folder / INDEX_NAME).as_posix() for folder in folders]
+
+
+def _masks_folder(head: HeadSettings) -> str:
+    return "masks" if head.masks == MAIN_MASKS else f"mask_sets/{head.masks}"
 
 
 def write_schema(out: Path = SCHEMA) -> None:

@@ -32,6 +32,7 @@ from dseg.section import (
 Split = Literal["val", "test", "shift", "multi"]
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
 WORLD = "world/"
+MAIN_MASKS = "attentioncut"  # the masks of the stage; those of other mask methods are made beside
 
 
 class ModelSettings(Section):
@@ -103,6 +104,8 @@ class RecordingSettings(Section):
     """Prompt noun: the image's class, or the word object."""
     latents: Literal["noise", "inversion"]
     """How a given image gets to these timesteps."""
+    inversion: Slug
+    """The one of `inversions` whose latents are read, where they are inverted."""
     batch_size: Count
     """Images computed at once."""
     items_per_shard: Count
@@ -146,7 +149,7 @@ class InversionSettings(Section):
     timesteps: Fractions
     """Fractions at which latents are kept."""
     prompt: str
-    """Caption during the inversion; empty is unconditional."""
+    """Caption during the inversion; empty is unconditional, {noun} the image's class."""
     fixed_point: Annotated[int, Field(ge=0)]
     """Fixed-point iterations a step; 0 is plain DDIM inversion."""
     batch_size: Count
@@ -158,19 +161,27 @@ class InversionSettings(Section):
 class FeaturesSettings(Section):
     source: Literal["inversion", "noise", "clean"]
     """Latents the U-Net reads: inverted, noised, or the encoded image."""
+    inversion: Slug
+    """The one of `inversions` whose latents these are, or are made from."""
     timesteps: Fractions
     """Fractions at which features are taken."""
     strides: Strides
     """Decoder resolutions, as strides relative to the latent grid."""
+    maps: Annotated[tuple[Literal["decoder", "attention"], ...], FROM_LIST, SOME, DISTINCT]
+    """What is read: hidden states of the decoder, attention maps, or both."""
+    weights: Literal["trained", "random"]
+    """Weights of the U-Net; random ones tell what its layout alone is worth."""
     prompt: str
-    """Caption given to the U-Net."""
+    """Caption given to the U-Net; {noun} is the image's class."""
 
 
 class HeadSettings(Section):
     input: Literal["features", "rgb"]
     """What the head sees: U-Net features, or the image alone (baseline)."""
+    architecture: Literal["linear", "conv", "multi"]
+    """Head on features: a linear map, convolutions on their grid, or with a branch on pixels."""
     pixels: bool
-    """Whether a pixel branch refines the features."""
+    """Whether the branch on pixels of `multi` is there."""
     width: Count
     """Channels of the hidden layers."""
     epochs: Count
@@ -179,6 +190,14 @@ class HeadSettings(Section):
     """Pairs in a training step."""
     learning_rate: Positive
     """Peak learning rate."""
+    loss: Literal["bce", "dice", "bce-dice"]
+    """Binary cross-entropy, soft Dice, or their sum."""
+    seeds: Count
+    """Trainings, which differ in first weights, order and split of the same pairs."""
+    masks: Slug
+    """Whose masks are learnt: attentioncut, or another of `mask_methods`."""
+    filter: bool
+    """Whether pairs whose mask the filter dropped are left out."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)]
     """Share of the pairs held out to choose the epoch."""
     pairs: Count | None
@@ -203,9 +222,11 @@ class VariantSettings(TypedDict, total=False):
 
 if TYPE_CHECKING:
     RecordingOverrides = Mapping[str, Any]
+    InversionOverrides = Mapping[str, Any]
     AttentionCutOverrides = Mapping[str, Any]
 else:
     RecordingOverrides = some_keys_of(RecordingSettings)
+    InversionOverrides = some_keys_of(InversionSettings)
     AttentionCutOverrides = some_keys_of(AttentionCutSettings)
 
 
@@ -290,6 +311,8 @@ class Settings(Section):
     head: HeadSettings
     recordings: Annotated[Mapping[Slug, RecordingOverrides], Field(min_length=1)]
     """Ways to record attention on given images, each as what it changes of recording."""
+    inversions: Annotated[Mapping[Slug, InversionOverrides], Field(min_length=1)]
+    """Ways to invert images, by name, each as what it changes of inversion."""
     mask_methods: Annotated[Mapping[Slug, MaskMethodSettings], Field(min_length=1)]
     """Ways to make a mask from attention, by name: rows of the table of mask methods."""
     variants: Annotated[Mapping[Slug, VariantSettings], Field(min_length=1)]
@@ -321,6 +344,16 @@ class Settings(Section):
         if name not in self.recordings:
             raise DsegError(f"no recording {name!r}; there are {', '.join(self.recordings)}")
         return self.recording.model_copy(update=dict(self.recordings[name]))
+
+    def inverted(self, name: str) -> InversionSettings:
+        """The section inversion with the overrides of inversion ``name`` merged in.
+
+        Raises:
+            DsegError: There is no such inversion.
+        """
+        if name not in self.inversions:
+            raise DsegError(f"no inversion {name!r}; there are {', '.join(self.inversions)}")
+        return self.inversion.model_copy(update=dict(self.inversions[name]))
 
     def mask_method(self, name: str) -> tuple[MaskMethodSettings, AttentionCutSettings]:
         """Mask method ``name`` and the section attentioncut with its overrides merged in.

@@ -92,11 +92,13 @@ def make_run(folder: Path, settings: Settings) -> FinishedRun:
         ids = [f"{name}-{index:04d}" for index in range(count)]
         for seed, method in enumerate([*settings.recordings, *settings.variants]):
             kind = "recording_masks" if method in settings.recordings else "predictions"
-            soft = _blurred(scenes.masks, QUALITY.get(method, 0.8), seed)
+            quality = QUALITY.get(method, 0.8)
+            soft = _blurred(scenes.masks, quality, seed)
+            trainings = np.stack([soft, _blurred(scenes.masks, quality, 100 + seed)], axis=1)
             bytes_or_floats = (
                 {"soft": soft.astype(np.float16)}
                 if kind == "recording_masks"
-                else {"soft": np.round(255 * soft).astype(np.uint8)}
+                else {"soft": np.round(255 * trainings).astype(np.uint8)}
             )
             _write(run.artifacts / kind / method / name, bytes_or_floats, ids, kind)
         fields = _attention(scenes.images, scenes.masks)

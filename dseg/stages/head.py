@@ -4,20 +4,29 @@ import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dseg.checkpoint import write_head
+from dseg.checkpoint import write_heads
 from dseg.config import Settings, sections, settings_hash
 from dseg.errors import DsegError
-from dseg.head import Architecture, Epoch, build, parameter_count, train
+from dseg.head import LOSSES, Architecture, Epoch, build, parameter_count, train
 from dseg.pipeline import load_pipeline, model_identity
 from dseg.progress import track
+from dseg.prompts import captions, item_seed
+from dseg.settings import MAIN_MASKS, HeadSettings
 from dseg.shards import read_shards, write_atomically
-from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.inputs import (
+    as_planes,
+    features_of,
+    network_device,
+    read_latents,
+    read_nouns,
+)
 
 SECTIONS = ("seed", "model", "inversion", "features", "head")
 LEAST_PAIRS = 4  # fewer cannot be split into something to learn from and something to judge by
@@ -27,16 +36,21 @@ def run(
     settings: Settings,
     synthesis: Sequence[Path],
     masks: Sequence[Path],
+    prompts: Path,
     out: Path,
     latents: Sequence[Path] = (),
 ) -> None:
-    """Train one head on the pairs whose mask was kept.
+    """Train one head on the pairs whose mask was kept, as often as `head.seeds` says.
+
+    All trainings read the same features, which are computed once. They differ in the first
+    weights, the order of the pairs, and which of them are held out.
 
     Args:
         settings: The sections named in `SECTIONS`, with the overrides of one variant merged in.
         synthesis: All shards of the stage synthesis.
         masks: The shards of their masks, in the same order.
-        out: Folder for head.safetensors and curve.csv (epoch, loss, validation_loss,
+        prompts: prompts.parquet, which says the class of each image.
+        out: Folder for head.safetensors and curve.csv (seed, epoch, loss, validation_loss,
             validation_iou).
         latents: All shards of the stage inversion; not read where `head.input` is rgb.
 
@@ -45,34 +59,44 @@ def run(
             `load_pipeline`, `features_of` and `train`.
     """
     head, out = settings.head, Path(out)
-    ids, images, targets = read_pairs(synthesis, masks, head.pairs)
+    ids, images, targets = read_pairs(synthesis, masks, head)
     planes = as_planes(images)
-    inputs: tuple[Tensor, ...] = (planes,)
+    inputs: tuple[Tensor, ...] = ()
     channels: tuple[int, ...] = ()
     device = network_device(settings.model.device)
     if head.input == "features":
-        maps = _features(settings, latents, ids)
+        maps = _features(settings, latents, prompts, ids)
         channels = tuple(values.shape[1] for values in maps)
-        inputs = (*maps, planes) if head.pixels else maps
+        inputs = maps
     architecture = Architecture(
         input=head.input,
         channels=channels,
         pixels=head.pixels or head.input == "rgb",
         width=head.width,
         size=(targets.shape[1], targets.shape[2]),
+        kind=head.architecture,
     )
-    network = build(architecture, settings.seed).to(device)
-    state, curve = train(
-        network,
-        inputs,
-        torch.from_numpy(targets),
-        epochs=head.epochs,
-        batch_size=head.batch_size,
-        learning_rate=head.learning_rate,
-        validation_fraction=head.validation_fraction,
-        seed=settings.seed,
-        progress=lambda epochs: track(epochs, f"head, {out.name}"),
-    )
+    if architecture.reads_image:
+        inputs = (*inputs, planes)
+    states: list[dict[str, Tensor]] = []
+    curves: list[list[Epoch]] = []
+    for training in range(head.seeds):
+        seed = item_seed(settings.seed, f"head:{training}")
+        network = build(architecture, seed).to(device)
+        state, curve = train(
+            network,
+            inputs,
+            torch.from_numpy(targets),
+            epochs=head.epochs,
+            batch_size=head.batch_size,
+            learning_rate=head.learning_rate,
+            validation_fraction=head.validation_fraction,
+            seed=seed,
+            criterion=LOSSES[head.loss],
+            progress=partial(track, label=f"head, {out.name}, {training + 1} of {head.seeds}"),
+        )
+        states.append(state)
+        curves.append(curve)
     model = settings.model
     about = {
         "settings_hash": settings_hash(sections(settings, *SECTIONS)),
@@ -90,48 +114,52 @@ def run(
                 "identity": model_identity(model.path, revision=model.revision),
             },
         }
-    write_curve(out / "curve.csv", curve)
-    write_head(out / "head.safetensors", state, architecture, about)
+    write_curves(out / "curve.csv", curves)
+    write_heads(out / "head.safetensors", states, architecture, about)
+    best = [f"{max(row.validation_iou for row in curve):.3f}" for curve in curves]
     print(
         f"head, {out.name}: {len(ids)} pairs, {parameter_count(network)} parameters, IoU "
-        f"{max(row.validation_iou for row in curve):.3f} on held-out synthetic pairs",
+        f"{', '.join(best)} on held-out synthetic pairs",
         file=sys.stderr,
     )
 
 
 def read_pairs(
-    synthesis: Sequence[Path], masks: Sequence[Path], pairs: int | None
+    synthesis: Sequence[Path], masks: Sequence[Path], head: HeadSettings
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Ids, images uint8 (n, H, W, 3) and masks bool (n, H, W) of the pairs to train on.
 
-    These are the kept ones, of which the first ``pairs`` in the order of the prompts. There the
-    classes take turns; in the order of ids, the first would all be of one class.
+    These are the kept ones, or all if there is no `head.filter`, of which the first `head.pairs`
+    in the order of the prompts. There the classes take turns; in the order of ids, the first would
+    all be of one class.
 
     Raises:
         DsegError: The shards are not of the same items, or too few masks were kept.
     """
     pictures = read_shards(synthesis, stage="synthesis", fields=["image"])
-    cut = read_shards(masks, stage="attentioncut", fields=["mask", "kept"])
+    stage = "attentioncut" if head.masks == MAIN_MASKS else "mask_sets"
+    cut = read_shards(masks, stage=stage, fields=["mask", "kept"])
     if cut.ids != pictures.ids:
         raise DsegError(
             f"{Path(masks[0]).parent}: masks of other items than those of "
-            f"{Path(synthesis[0]).parent}: run the stage attentioncut again"
+            f"{Path(synthesis[0]).parent}: run the stage {stage} again"
         )
-    kept = np.flatnonzero(cut.fields["kept"])
-    least = LEAST_PAIRS if pairs is None else max(pairs, LEAST_PAIRS)
+    chosen = cut.fields["kept"] if head.filter else np.ones(len(cut.ids), bool)
+    kept = np.flatnonzero(chosen)
+    least = max(head.pairs or 0, LEAST_PAIRS)
     if len(kept) < least:
         raise DsegError(
             f"{Path(masks[0]).parent}: {len(kept)} of {len(cut.ids)} masks were kept, expected at "
             f"least {least}; synthesise more (prompts.count), relax the filter (attentioncut.area, "
             "border, focus) or lower head.pairs"
         )
-    chosen = kept[:pairs]
-    ids = tuple(pictures.ids[row] for row in chosen)
-    return ids, pictures.fields["image"][chosen], cut.fields["mask"][chosen]
+    rows = kept[: head.pairs]
+    ids = tuple(pictures.ids[row] for row in rows)
+    return ids, pictures.fields["image"][rows], cut.fields["mask"][rows]
 
 
 def _features(
-    settings: Settings, latents: Sequence[Path], ids: Sequence[str]
+    settings: Settings, latents: Sequence[Path], prompts: Path, ids: Sequence[str]
 ) -> tuple[Tensor, ...]:
     rows = read_latents(latents, ids)
     model = settings.model
@@ -144,18 +172,20 @@ def _features(
         ids,
         features=settings.features,
         inversion=settings.inversion,
+        said=captions(settings.features.prompt, read_nouns(prompts, ids)),
         seed=settings.seed,
         label="features",
     )
 
 
-def write_curve(path: Path, curve: Sequence[Epoch]) -> None:
-    """Write the training curve as CSV, atomically."""
+def write_curves(path: Path, curves: Sequence[Sequence[Epoch]]) -> None:
+    """Write the curves of all trainings as CSV, atomically."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(field.name for field in fields(Epoch))
-            writer.writerows(astuple(row) for row in curve)
+            writer.writerow(["seed", *(field.name for field in fields(Epoch))])
+            for seed, curve in enumerate(curves):
+                writer.writerows((seed, *astuple(row)) for row in curve)
 
     write_atomically(path, write)

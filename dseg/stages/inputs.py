@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
+from dseg.attention import noun_columns
 from dseg.errors import DsegError
-from dseg.features import decoder_features
+from dseg.features import attention_features, decoder_features, untrained
 from dseg.inversion import noise_to, snap
 from dseg.pipeline import alphas_cumprod, embed, train_timesteps
 from dseg.progress import track
-from dseg.prompts import item_seed
+from dseg.prompts import Phrase, item_seed, noun_span
 from dseg.settings import FeaturesSettings, InversionSettings
 from dseg.shards import read_shards
 
@@ -40,6 +42,31 @@ def read_latents(paths: Sequence[Path], ids: Sequence[str]) -> np.ndarray:
     return shard.fields["latents"][[rows[item] for item in ids]]
 
 
+def read_nouns(prompts: Path, ids: Sequence[str]) -> list[str]:
+    """The class of each synthetic image.
+
+    Args:
+        prompts: prompts.parquet.
+        ids: Ids of the images.
+
+    Raises:
+        DsegError: The file is not usable, or lacks an image.
+    """
+    try:
+        table = pd.read_parquet(prompts, columns=["id", "class"]).set_index("id")["class"]
+        return [str(table.loc[item]) for item in ids]
+    except (OSError, ValueError, KeyError) as error:
+        raise DsegError(
+            f"{prompts}: no readable table with the classes of all images; run the stage prompts"
+        ) from error
+
+
+def caption_embeddings(pipe: "StableDiffusionPipeline", said: Sequence[Phrase]) -> Tensor:
+    """Text embeddings (B, L, D) of the captions of B images; each text is encoded once."""
+    texts = list(dict.fromkeys(phrase.text for phrase in said))
+    return embed(pipe, texts)[[texts.index(phrase.text) for phrase in said]]
+
+
 def features_of(
     pipe: "StableDiffusionPipeline",
     latents: np.ndarray,
@@ -47,10 +74,11 @@ def features_of(
     *,
     features: FeaturesSettings,
     inversion: InversionSettings,
+    said: Sequence[Phrase],
     seed: int,
     label: str,
 ) -> tuple[Tensor, ...]:
-    """Decoder features of all items: one U-Net pass for each timestep of `features.timesteps`.
+    """Features of all items: one U-Net pass for each timestep of `features.timesteps`.
 
     Timesteps lie on the grid of the inversion whatever the source of the latents, so that the
     sources differ in nothing else.
@@ -59,14 +87,16 @@ def features_of(
         pipe: The base model.
         latents: (n, T, C, h, w), at `inversion.timesteps`.
         ids: Ids of the n items.
-        features: Source, timesteps, strides and prompt.
+        features: Source, timesteps, strides, maps and weights.
         inversion: Grid, kept timesteps and batch size.
+        said: The caption of each item.
         seed: Of the run; an item's noise follows from it and the id.
         label: What the progress is of.
 
     Returns:
-        For each stride, in order: float16 (n, timesteps * channels, h / stride, w / stride), on
-        the CPU. All of it is held in memory: bound the number of items for large models.
+        For each stride, in order, if the decoder is among the maps, then attention at the first
+        stride if that is: float16 (n, timesteps * channels, h / stride, w / stride), on the CPU.
+        All of it is held in memory: bound the number of items for large models.
 
     Raises:
         DsegError: The latents wanted were not kept, or the decoder lacks a stride.
@@ -88,7 +118,7 @@ def features_of(
     timesteps = [snap(fraction, inversion.steps, count) for fraction in features.timesteps]
     columns = [kept.index(fraction) for fraction in wanted]
     alphas = alphas_cumprod(pipe)
-    context = embed(pipe, [features.prompt])
+    unet = untrained(pipe.unet, seed) if features.weights == "random" else pipe.unet
     parts: list[tuple[Tensor, ...]] = []
     for start in track(range(0, len(ids), inversion.batch_size), label):
         items = slice(start, start + inversion.batch_size)
@@ -99,7 +129,16 @@ def features_of(
             # Not the seed of synthesis: its noise is what an inverted image should lead back to.
             seeds = [item_seed(seed, f"{item}:features") for item in ids[items]]
             states = torch.stack([noise_to(states[0], float(alphas[t]), seeds) for t in timesteps])
-        maps = decoder_features(pipe.unet, states, timesteps, features.strides, context)
+        context = caption_embeddings(pipe, said[items])
+        maps: tuple[Tensor, ...] = ()
+        if "decoder" in features.maps:
+            maps = decoder_features(unet, states, timesteps, features.strides, context)
+        if "attention" in features.maps:
+            spans = [noun_span(pipe.tokenizer, phrase) for phrase in said[items]]
+            nouns = noun_columns(spans, context.shape[1])
+            maps += (
+                attention_features(unet, states, timesteps, features.strides[0], context, nouns),
+            )
         parts.append(tuple(values.to("cpu", torch.float16) for values in maps))
     return tuple(torch.cat(values) for values in zip(*parts, strict=True))
 

@@ -30,6 +30,7 @@ def read_scores(evaluation: Path, mask_methods: Path, masks: Sequence[Path]) -> 
         curves=_read(evaluation / CURVES),
         masks=_read(mask_methods),
         kept=int(kept.sum()),
+        made=len(kept),
     )
 
 

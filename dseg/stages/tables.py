@@ -16,6 +16,8 @@ SECTIONS = (
     "benchmarks",
     "recording",
     "recordings",
+    "inversion",
+    "inversions",
     "features",
     "head",
     "variants",

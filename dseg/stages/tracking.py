@@ -30,13 +30,14 @@ SECTIONS = (
     "features",
     "head",
     "recordings",
+    "inversions",
     "mask_methods",
     "variants",
     "evaluation",
     "tracking",
 )
 STORE = Path("mlflow.db")
-_LABELS = ("method", "label", "benchmark", "images", "protocol")
+_LABELS = ("method", "label", "benchmark", "images", "seeds", "protocol")
 
 
 def run(
@@ -79,7 +80,7 @@ def run(
                 _figures(settings, name),
                 [pairs, *(benchmarks[each] for each in _benchmarks(settings, name))],
             )
-            for name in comparison.TABLES
+            for name in comparison.tables(settings)
         ],
     )
     parent, added = log(reproduction, experiment=settings.tracking.experiment, store=store)
@@ -117,6 +118,8 @@ def _figures(settings: Settings, table: str) -> list[str]:
         "mask-methods": ["mask-methods", "masks"],
         "pairs": ["pairs"],
     }
+    if table in comparison.ABLATIONS and "ablations" in every:
+        return [*belong.get(table, []), "ablations"]
     return belong.get(table, [])
 
 
