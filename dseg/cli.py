@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluation": ("stages.evaluation", "run", "predicted masks -> scores"),
     "tables": ("stages.tables", "run", "scores -> result tables and metrics.json"),
     "figures": ("stages.figures", "run", "scores and masks -> figures"),
+    "claims": ("stages.claims", "run", "scores -> verdicts on the paper's claims"),
     "tracking": ("stages.tracking", "run", "results -> MLflow"),
     "readme": ("stages.readme", "run", "results -> README.md"),
     "index": ("stages.index", "run", "write the indices of folders of shards"),
@@ -42,7 +43,7 @@ COMMANDS = {
     "base-unet": ("stages.base", "run_unet", "train the base model's U-Net"),
     "base-export": ("stages.base", "export", "write the base model as a pipeline folder"),
     "base-card": ("stages.base_card", "run", "measure the base model and write its card"),
-    "schema": ("plan", "write_schema", "write the JSON schema of params.yaml"),
+    "schema": ("schema", "write_schema", "write the JSON schema of params.yaml"),
     "dvc": ("dvc_stages", "run", "write dvc.yaml from the workflow's graph"),
     "reproduce": ("reproduce", "run", "bring all results of a profile up to date"),
 }

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from dseg import comparison
-from dseg.config import json_schema, load_settings, sections
+from dseg.config import load_settings, sections
 from dseg.errors import DsegError
 from dseg.provenance import declared_sections, sources, write_stamp
 from dseg.settings import MAIN_MASKS, WORLD, HeadSettings, Settings
-from dseg.shards import INDEX_NAME, shard_count, shard_name, write_atomically
+from dseg.shards import INDEX_NAME, shard_count, shard_name
 
 PARAMS = "params.yaml"
 PROFILES = Path("workflow/profiles")
 DEFAULT_PROFILE = "embedded"
-SCHEMA = Path("workflow/schemas/params.schema.json")
+STUDY_PROFILE = "study"
+CLAIMS_PAGE = "docs/claims.md"
 # glibc gives freed memory back at once and takes it again at the next step: 40,000 page faults a
 # training step against almost none with these.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
@@ -223,6 +224,14 @@ class Plan:
         roots = (benchmark.root for benchmark in self.settings.benchmarks.values())
         return [self.artifact(root) if root.startswith(WORLD) else root for root in roots]
 
+    def claims_page(self) -> str:
+        """The page of claims: of the full study among the documents, else beside the results."""
+        return CLAIMS_PAGE if self.profile == STUDY_PROFILE else self.result("claims.md")
+
+    def tables_from_claims(self, wildcards: Any) -> str:
+        """The folder of the result tables as seen from the page of claims."""
+        return os.path.relpath(self.result("tables"), Path(self.claims_page()).parent)
+
     def tables(self, *suffixes: str) -> list[str]:
         """The files of all result tables in these forms."""
         names = comparison.tables(self.settings)
@@ -381,13 +390,3 @@ class Plan:
 
 def _masks_folder(head: HeadSettings) -> str:
     return "masks" if head.masks == MAIN_MASKS else f"mask_sets/{head.masks}"
-
-
-def write_schema(out: Path = SCHEMA) -> None:
-    """Write the JSON schema of params.yaml.
-
-    Args:
-        out: Where.
-    """
-    text = json.dumps(json_schema(), indent=2) + "\n"
-    write_atomically(out, lambda temporary: temporary.write_text(text, encoding="utf-8"))

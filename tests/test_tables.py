@@ -109,7 +109,7 @@ def test_mask_methods_are_compared_with_otsu_and_with_the_whole(settings, scores
         assert float(row["p"]) <= float(row["p_holm"]) < 0.01
         assert row["minus_full"] == "" and rows["otsu", benchmark]["minus_otsu"] == ""
         worse = rows["threshold", benchmark]
-        assert float(worse["minus_otsu"]) < 0 and float(worse["p_holm"]) < 0.01
+        assert float(worse["minus_otsu"]) < 0 and float(worse["p_holm"]) < 0.05
 
 
 def test_feature_table_holds_all_but_the_source_fixed(settings, scores):
@@ -242,7 +242,8 @@ def test_a_method_without_predictions_reads_not_run(settings, scores):
 
 
 def test_methods_on_different_images_are_not_put_side_by_side(settings, scores):
-    images = scores.images.drop(scores.images[scores.images["method"] == "rgb"].index[:1])
+    first = scores.images["method"].eq("rgb") & scores.images["id"].eq("multi-0000")
+    images = scores.images[~first]
     with pytest.raises(DsegError, match="different numbers of images"):
         build_tables(settings, replace(scores, images=images))
 

@@ -45,6 +45,7 @@ def run(
     artifacts: Path,
     masks: Sequence[Path],
     results: Path,
+    claims: Path,
     out: Path,
     store: Path = STORE,
 ) -> None:
@@ -54,7 +55,8 @@ def run(
         settings: The sections named in `SECTIONS`.
         artifacts: Folder of the profile's artifacts, where world/ lies.
         masks: All shards of masks of the synthetic images.
-        results: Folder results/<profile>, with tables, figures and metrics.json.
+        results: Folder results/<profile>, with tables, figures, metrics.json and claims.json.
+        claims: The page of claims.
         out: JSON file for the id of the parent run and the hash of what was logged.
         store: SQLite file of MLflow.
 
@@ -81,7 +83,8 @@ def run(
                 [pairs, *(benchmarks[each] for each in _benchmarks(settings, name))],
             )
             for name in comparison.tables(settings)
-        ],
+        ]
+        + [_claims(results, claims, [pairs, *benchmarks.values()])],
     )
     parent, added = log(reproduction, experiment=settings.tracking.experiment, store=store)
     said = "logged" if added else "logged already"
@@ -107,6 +110,22 @@ def _record(results: Path, name: str, figures: Iterable[str], data: Sequence[Dat
     }
     columns = {column: [row[column] for row in rows] for column in (rows[0] if rows else ())}
     return Record(name, metrics, [*tables, *pictures], data, columns)
+
+
+def _claims(results: Path, page: Path, data: Sequence[DataSet]) -> Record:
+    """The map from claims to results: a row and some metrics for each contrast."""
+    path = _need(results / "claims.json")
+    records = json.loads(path.read_text(encoding="utf-8"))
+    metrics = {}
+    for each in records:
+        sides = f"{each['method']}/{each['reference'] or 'level'}"
+        for key in ("difference", "low", "high", "p_holm"):
+            if key in each:
+                name = f"{each['claim']}/{each['benchmark']}/{sides}/{key}"
+                metrics[name] = float(each[key])
+    keys = dict.fromkeys(key for each in records for key in each)
+    columns = {key: [str(each.get(key, "")) for each in records] for key in keys}
+    return Record("claims", metrics, [path, _need(page)], data, columns)
 
 
 def _figures(settings: Settings, table: str) -> list[str]:
