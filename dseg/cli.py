@@ -29,6 +29,7 @@ COMMANDS = {
     "recording": ("stages.recording", "run", "images of a benchmark -> their attention"),
     "inversion": ("stages.inversion", "run", "synthetic images -> latents on their trajectory"),
     "benchmark-inversion": ("stages.benchmark_inversion", "run", "the same for a benchmark"),
+    "round-trip": ("stages.round_trip", "run", "a benchmark inverted and sampled back -> errors"),
     "head": ("stages.head", "run", "synthetic pairs -> a trained segmentation head"),
     "prediction": ("stages.prediction", "run", "a head, a benchmark -> predicted masks"),
     "mask-methods": ("stages.mask_methods", "run", "recorded attention -> IoU of mask methods"),

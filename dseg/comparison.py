@@ -13,6 +13,7 @@ from dseg.settings import FeaturesSettings, HeadSettings, Settings
 
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
+ROUND_TRIP = "round-trip"  # beside the ablation of ways to invert
 CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not held out
 MASK_RECORDING = "attentioncut-noise"  # all mask methods start from its attention
 MASK_REFERENCE = "otsu"
@@ -103,7 +104,7 @@ def ablation(settings: Settings, table: str) -> list[str]:
 def tables(settings: Settings) -> list[str]:
     """Names of the result tables: those of every run, and the ablations that there are."""
     more = [name for name in ABLATIONS if name not in TABLES and len(ablation(settings, name)) > 1]
-    return [*TABLES, *more]
+    return [*TABLES, *more, *([ROUND_TRIP] if "inversions" in more else [])]
 
 
 def _table_of(settings: Settings, variant: str) -> str | None:
@@ -133,11 +134,9 @@ def ablation_label(settings: Settings, table: str, variant: str) -> str:
     if table == "features":
         return latents_label(features)
     if table == "inversions":
-        own = settings.inverted(features.inversion)
-        iterations = f"{own.fixed_point} fixed-point" if own.fixed_point else "explicit"
-        prompt = f'"{own.prompt}"' if own.prompt else "no prompt"
-        read = f', read with "{features.prompt}"' if features.prompt != own.prompt else ""
-        return f"{own.steps} steps, {iterations}, {prompt}{read}"
+        said = inversion_label(settings, features.inversion)
+        told = settings.inverted(features.inversion).prompt
+        return said if features.prompt == told else f'{said}, read with "{features.prompt}"'
     if table == "blocks":
         strides = f"{_listed('stride', features.strides)}"
         what = {"decoder": f"decoder, {strides}", "attention": "attention maps"}
@@ -153,6 +152,20 @@ def ablation_label(settings: Settings, table: str, variant: str) -> str:
     if table == "masks":
         return f"{head.masks}, {'filtered' if head.filter else 'all'}"
     raise ValueError(f"no ablation {table}")
+
+
+def inversions(settings: Settings) -> list[str]:
+    """The ways to invert that some variant reads: the default's first, then by name."""
+    read = {settings.variant(name)[0].inversion for name in settings.variants}
+    return sorted(read, key=lambda name: (name != settings.features.inversion, name))
+
+
+def inversion_label(settings: Settings, name: str) -> str:
+    """A way to invert: its steps, iterations and caption."""
+    own = settings.inverted(name)
+    count = own.fixed_point
+    iterations = f"{count} iteration{'s' if count > 1 else ''}" if count else "explicit"
+    return f"{own.steps} steps, {iterations}, " + (f'"{own.prompt}"' if own.prompt else "no prompt")
 
 
 def latents_label(features: FeaturesSettings) -> str:
@@ -256,7 +269,9 @@ def _variant_label(settings: Settings, name: str) -> str:
     if features.source != "clean" and features.timesteps != settings.features.timesteps:
         inputs += f", t = {', '.join(f'{fraction:g}' for fraction in features.timesteps)}"
     label = "RGB network" if head.input == "rgb" else inputs
-    return label if head.pairs in (None, settings.head.pairs) else f"{label}, {head.pairs} pairs"
+    if head.pairs == settings.head.pairs:
+        return label
+    return f"{label}, {head.pairs or 'all'} pairs"
 
 
 def _listed(noun: str, numbers: Sequence[int]) -> str:

@@ -18,7 +18,8 @@ import yaml
 from dseg import comparison
 from dseg.config import REPLACED, load_settings
 from dseg.errors import DsegError
-from dseg.plan import DEFAULT_PROFILE, MODEL_INDEX, PARAMS, PROFILES, profile_params
+from dseg.plan import MODEL_INDEX
+from dseg.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, profile_params
 from dseg.provenance import declared_sections
 from dseg.settings import Settings
 from dseg.shards import write_atomically

@@ -16,35 +16,16 @@ from typing import Any
 from dseg import comparison
 from dseg.config import load_settings, sections
 from dseg.errors import DsegError
+from dseg.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, claims_page, profile_params
 from dseg.provenance import declared_sections, sources, write_stamp
 from dseg.settings import MAIN_MASKS, WORLD, HeadSettings, Settings
 from dseg.shards import INDEX_NAME, shard_count, shard_name
 
-PARAMS = "params.yaml"
-PROFILES = Path("workflow/profiles")
-DEFAULT_PROFILE = "embedded"
-STUDY_PROFILE = "study"
-CLAIMS_PAGE = "docs/claims.md"
 # glibc gives freed memory back at once and takes it again at the next step: 40,000 page faults a
 # training step against almost none with these.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 MODEL_INDEX = "model_index.json"
 MODEL_FILES = (".json", ".txt", ".safetensors")  # a model card does not change what is computed
-
-
-def profile_params(profile: str) -> list[Path]:
-    """The files of settings of a profile, the base first.
-
-    Raises:
-        DsegError: There is no such profile.
-    """
-    override = PROFILES / profile / PARAMS
-    if override.is_file():
-        return [Path(PARAMS), override]
-    if profile == DEFAULT_PROFILE:
-        return [Path(PARAMS)]
-    known = sorted(path.parent.name for path in PROFILES.glob(f"*/{PARAMS}"))
-    raise DsegError(f"no profile {profile!r}: expected {', '.join([DEFAULT_PROFILE, *known])}")
 
 
 def make_plan(config: Mapping[str, Any]) -> "Plan":
@@ -225,8 +206,8 @@ class Plan:
         return [self.artifact(root) if root.startswith(WORLD) else root for root in roots]
 
     def claims_page(self) -> str:
-        """The page of claims: of the full study among the documents, else beside the results."""
-        return CLAIMS_PAGE if self.profile == STUDY_PROFILE else self.result("claims.md")
+        """The page of claims."""
+        return claims_page(self.profile)
 
     def tables_from_claims(self, wildcards: Any) -> str:
         """The folder of the result tables as seen from the page of claims."""
@@ -267,6 +248,12 @@ class Plan:
             for benchmark in benchmarks
             for path in self._recording_shards("recording", recording, benchmark)
         ]
+
+    def round_trips(self) -> list[str]:
+        """The measured round trips, where ways to invert are compared."""
+        if comparison.ROUND_TRIP not in comparison.tables(self.settings):
+            return []
+        return [self.artifact(f"round_trip/{comparison.held_out(self.settings)[0]}.parquet")]
 
     def recording_latents(self, wildcards: Any) -> list[str]:
         """The inverted latents that a job of the stage recording reads, if any."""

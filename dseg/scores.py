@@ -21,6 +21,7 @@ class Scores:
         masks: method, benchmark, id, iou, acc: the mask methods, a row per image.
         kept: Number of synthetic pairs that the mask filter kept.
         made: Number of synthetic pairs in all.
+        round_trips: inversion, id, error, psnr, passes; None if they were not measured.
     """
 
     images: pd.DataFrame
@@ -29,6 +30,7 @@ class Scores:
     masks: pd.DataFrame
     kept: int
     made: int
+    round_trips: pd.DataFrame | None = None
 
     def of_images(self, method: str, benchmark: str, metric: str) -> np.ndarray:
         """A metric of every training and image that has it, in the order of seeds and ids.

@@ -11,6 +11,7 @@ import numpy as np
 
 from dseg import comparison
 from dseg.errors import DsegError
+from dseg.round_trips import round_trip_table
 from dseg.scores import Scores
 from dseg.settings import Settings
 from dseg.statistics import Comparison, Interval, compare, holm, mean_interval, share_interval
@@ -41,6 +42,11 @@ def build_tables(settings: Settings, scores: Scores) -> list[Table]:
             ablation_table(settings, scores, name)
             for name in comparison.tables(settings)
             if name in comparison.ABLATIONS
+        ),
+        *(
+            round_trip_table(settings, scores.round_trips)
+            for name in comparison.tables(settings)
+            if name == comparison.ROUND_TRIP and scores.round_trips is not None
         ),
     ]
 
@@ -84,7 +90,7 @@ def ablation_table(settings: Settings, scores: Scores, name: str) -> Table:
         title=title,
         metrics=("iou",),
         reference=comparison.default_variant(settings),
-        against="last row" if name == "pairs" else "first row",
+        against=f"{scores.pairs(settings.head)} pairs" if name == "pairs" else "first row",
         first=first,
         note=note,
     )

@@ -14,7 +14,7 @@ from dseg.config import Settings, load_sections, load_settings, sections
 from dseg.provenance import declared_sections, write_stamp
 from dseg.resample import resize
 from dseg.shards import shard_count, shard_name, shard_range, write_shard
-from dseg.stages import attentioncut, evaluation, figures, mask_methods, tables, world
+from dseg.stages import attentioncut, claims, evaluation, figures, mask_methods, tables, world
 from dseg.world.renderer import annotated_scenes
 from dseg.world.splits import draw_split
 
@@ -121,6 +121,8 @@ def finish(run: FinishedRun) -> None:
     ]
     mask_methods.run(run.given("mask_methods"), run.artifacts, attention, methods)
     tables.run(run.given("tables"), scores, methods, masks, run.results)
+    page, records = run.results / "claims.md", run.results / "contrasts.json"
+    claims.run(run.given("claims"), scores, methods, masks, page, records, "tables")
     draw(run)
 
 

@@ -81,6 +81,17 @@ def made_up_scores(settings: Settings, kept: int = 40) -> Scores:
         masks=pd.concat(masks, ignore_index=True),
         kept=kept,
         made=settings.prompts.count,
+        round_trips=pd.DataFrame(
+            {
+                "inversion": name,
+                "id": f"test-{index:04d}",
+                "error": 0.01 * (rank + 1) + 0.001 * index,
+                "psnr": 40.0 - rank,
+                "passes": 4,
+            }
+            for rank, name in enumerate(settings.inversions)
+            for index in range(8)
+        ),
     )
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from dseg.cli import COMMANDS
 from dseg.dvc_stages import document, dvc_file
-from dseg.plan import PARAMS
+from dseg.profiles import PARAMS
 
 SNAKEFMT = "snakefmt", "--check", "workflow"
 
@@ -69,7 +69,7 @@ def test_every_job_keeps_a_log_and_its_status(root):
                 assert "2>&1 | tee {log}" in rule, f"{path.name}: {rule.splitlines()[0]}"
 
 
-@pytest.mark.parametrize("profile", ["embedded", "smoke"])
+@pytest.mark.parametrize("profile", ["embedded", "smoke", "study"])
 def test_dvc_yaml_is_that_of_the_workflow(root, monkeypatch, profile):
     monkeypatch.chdir(root)
     said = (root / dvc_file(profile)).read_text()

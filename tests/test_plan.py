@@ -9,7 +9,8 @@ import yaml
 from dseg import comparison
 from dseg.config import load_sections
 from dseg.errors import DsegError
-from dseg.plan import Plan, make_plan, profile_params
+from dseg.plan import Plan, make_plan
+from dseg.profiles import profile_params
 
 
 @pytest.fixture

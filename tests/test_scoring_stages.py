@@ -1,6 +1,7 @@
 """From predictions to figures on a made-up run: each stage with the settings it declares."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,18 @@ def test_every_table_and_figure_is_there(run):
     found = {path.name for path in (run.results / "figures").iterdir()}
     assert found == {f"{name}.{suffix}" for name in figures for suffix in ("png", "svg")}
     assert "test/rgb/iou" in json.loads((run.results / "metrics.json").read_text())
+
+
+def test_the_page_of_claims_links_tables_that_are_there(run):
+    page = (run.results / "claims.md").read_text()
+    assert f"make reproduce PROFILE={run.settings.profile}" in page
+    links = set(re.findall(r"\]\((tables/[^)]+)\)", page))
+    assert links and all((run.results / link).is_file() for link in links)
+    records = json.loads((run.results / "contrasts.json").read_text())
+    table = pd.read_csv(run.results / "tables" / "pairs.csv").set_index(["method", "benchmark"])
+    (pairs,) = [record for record in records if record["claim"] == "more-data-helps"]
+    assert pairs["trainings"] == 2 and pairs["benchmark"] == "test"
+    assert pairs["difference"] == -table.loc[("pairs-5", "test"), "minus_reference"]
 
 
 def test_predictions_that_miss_an_image_are_refused(run, tmp_path):

@@ -165,9 +165,14 @@ def test_every_kind_of_ablation_has_its_table(tmp_path):
     assert list(tables) == comparison.tables(settings)
     rows = {name: [row[0] for row in table.cells] for name, table in tables.items()}
     assert rows["inversions"] == [
-        "20 steps, 1 fixed-point, no prompt",
+        "20 steps, 1 iteration, no prompt",
         "50 steps, explicit, no prompt",
     ]
+    assert [row[1:] for row in tables["round-trip"].cells] == [
+        ("4", "1.35 [1.20, 1.50]", "40.0"),
+        ("4", "2.35 [2.20, 2.50]", "39.0"),
+    ]
+    assert rows["round-trip"] == rows["inversions"]
     assert rows["blocks"] == [
         "decoder, strides 1, 2, inverted, t = 0.1",
         "decoder, stride 2, inverted, t = 0.1",

@@ -12,13 +12,16 @@ from dseg.shards import read_shards
 IMAGES, SCORES, CURVES = "images.parquet", "scores.parquet", "curves.parquet"
 
 
-def read_scores(evaluation: Path, mask_methods: Path, masks: Sequence[Path]) -> Scores:
+def read_scores(
+    evaluation: Path, mask_methods: Path, masks: Sequence[Path], round_trips: Sequence[Path] = ()
+) -> Scores:
     """Read the scores of a run.
 
     Args:
         evaluation: Folder of the stage evaluation.
         mask_methods: Table of the stage mask_methods.
         masks: All shards of masks of the synthetic images.
+        round_trips: Tables of the stage round_trip; none if it was not run.
 
     Raises:
         DsegError: A table or a shard is missing or not whole.
@@ -31,6 +34,7 @@ def read_scores(evaluation: Path, mask_methods: Path, masks: Sequence[Path]) -> 
         masks=_read(mask_methods),
         kept=int(kept.sum()),
         made=len(kept),
+        round_trips=pd.concat([_read(path) for path in round_trips]) if round_trips else None,
     )
 
 

@@ -29,7 +29,12 @@ METRICS = "metrics.json"
 
 
 def run(
-    settings: Settings, evaluation: Path, mask_methods: Path, masks: Sequence[Path], out: Path
+    settings: Settings,
+    evaluation: Path,
+    mask_methods: Path,
+    masks: Sequence[Path],
+    out: Path,
+    round_trips: Sequence[Path] = (),
 ) -> None:
     """Write tables/<table>.{csv,md,tex,html} and metrics.json.
 
@@ -39,11 +44,12 @@ def run(
         mask_methods: Table of the stage mask_methods.
         masks: All shards of masks of the synthetic images.
         out: Folder results/<profile>.
+        round_trips: Table of the stage round_trip, where ways to invert are compared.
 
     Raises:
         DsegError: A table or shard is not usable, or their contents contradict each other.
     """
-    scores = read_scores(evaluation, mask_methods, masks)
+    scores = read_scores(evaluation, mask_methods, masks, round_trips)
     for table in build_tables(settings, scores):
         for suffix, form in FORMS.items():
             _write(form(table), out / "tables" / f"{table.name}.{suffix}")

@@ -55,7 +55,7 @@ def run(
         settings: The sections named in `SECTIONS`.
         artifacts: Folder of the profile's artifacts, where world/ lies.
         masks: All shards of masks of the synthetic images.
-        results: Folder results/<profile>, with tables, figures, metrics.json and claims.json.
+        results: Folder results/<profile>, with tables, figures, metrics.json and contrasts.json.
         claims: The page of claims.
         out: JSON file for the id of the parent run and the hash of what was logged.
         store: SQLite file of MLflow.
@@ -114,7 +114,7 @@ def _record(results: Path, name: str, figures: Iterable[str], data: Sequence[Dat
 
 def _claims(results: Path, page: Path, data: Sequence[DataSet]) -> Record:
     """The map from claims to results: a row and some metrics for each contrast."""
-    path = _need(results / "claims.json")
+    path = _need(results / "contrasts.json")
     records = json.loads(path.read_text(encoding="utf-8"))
     metrics = {}
     for each in records:

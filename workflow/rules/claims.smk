@@ -8,7 +8,7 @@ rule claims:
         code=plan.code("claims"),
     output:
         page=plan.claims_page(),
-        records=plan.result("claims.json"),
+        records=plan.result("contrasts.json"),
     log:
         plan.log("claims"),
     conda:
