@@ -20,12 +20,12 @@ from dseg.progress import track
 from dseg.prompts import captions, item_seed
 from dseg.settings import MAIN_MASKS, HeadSettings
 from dseg.shards import read_shards, write_atomically
+from dseg.stages.captions import read_nouns
 from dseg.stages.inputs import (
     as_planes,
     features_of,
     network_device,
     read_latents,
-    read_nouns,
 )
 
 SECTIONS = ("seed", "model", "inversion", "features", "head")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -13,11 +12,12 @@ from dseg.attention import noun_columns
 from dseg.errors import DsegError
 from dseg.features import attention_features, decoder_features, untrained
 from dseg.inversion import noise_to, snap
-from dseg.pipeline import alphas_cumprod, embed, train_timesteps
+from dseg.pipeline import alphas_cumprod, train_timesteps
 from dseg.progress import track
 from dseg.prompts import Phrase, item_seed, noun_span
 from dseg.settings import FeaturesSettings, InversionSettings
 from dseg.shards import read_shards
+from dseg.stages.captions import caption_embeddings
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -40,31 +40,6 @@ def read_latents(paths: Sequence[Path], ids: Sequence[str]) -> np.ndarray:
             "in all; run the stage inversion again"
         )
     return shard.fields["latents"][[rows[item] for item in ids]]
-
-
-def read_nouns(prompts: Path, ids: Sequence[str]) -> list[str]:
-    """The class of each synthetic image.
-
-    Args:
-        prompts: prompts.parquet.
-        ids: Ids of the images.
-
-    Raises:
-        DsegError: The file is not usable, or lacks an image.
-    """
-    try:
-        table = pd.read_parquet(prompts, columns=["id", "class"]).set_index("id")["class"]
-        return [str(table.loc[item]) for item in ids]
-    except (OSError, ValueError, KeyError) as error:
-        raise DsegError(
-            f"{prompts}: no readable table with the classes of all images; run the stage prompts"
-        ) from error
-
-
-def caption_embeddings(pipe: "StableDiffusionPipeline", said: Sequence[Phrase]) -> Tensor:
-    """Text embeddings (B, L, D) of the captions of B images; each text is encoded once."""
-    texts = list(dict.fromkeys(phrase.text for phrase in said))
-    return embed(pipe, texts)[[texts.index(phrase.text) for phrase in said]]
 
 
 def features_of(

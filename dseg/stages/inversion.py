@@ -15,7 +15,7 @@ from dseg.progress import track
 from dseg.prompts import Phrase, captions
 from dseg.settings import InversionSettings
 from dseg.shards import read_shard, write_shard
-from dseg.stages.inputs import caption_embeddings, read_nouns
+from dseg.stages.captions import caption_embeddings, read_nouns
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

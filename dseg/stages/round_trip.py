@@ -14,7 +14,7 @@ from dseg.pipeline import train_timesteps as count_timesteps
 from dseg.progress import track
 from dseg.prompts import captions
 from dseg.shards import write_atomically
-from dseg.stages.inputs import caption_embeddings
+from dseg.stages.captions import caption_embeddings
 
 SECTIONS = ("model", "benchmarks", "inversion", "inversions", "features.timesteps")
 IMAGES = 64  # enough for the intervals: errors of images differ little
