@@ -4,6 +4,7 @@ Boxes are ``x0, y0, x1, y1`` in pixels, 0-based with exclusive ends: width is ``
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -12,6 +13,11 @@ from dseg.errors import DsegError
 
 RULES = ("largest", "all", "seed")
 EMPTY = ("image", "none")
+
+
+def above(soft: np.ndarray, threshold: float) -> np.ndarray:
+    """Where a map is above a threshold, (H, W) bool; uint8 is read as value / 255."""
+    return (soft / 255 if soft.dtype == np.uint8 else soft) > threshold
 
 
 def select_component(
@@ -71,14 +77,55 @@ def mask_to_box(
         raise DsegError(f"a mask of shape {soft.shape} has no box: expected (H, W), not empty")
     if not np.isfinite(soft).all():
         raise DsegError("a mask with NaN or infinite values has no box: clean the prediction first")
-    values = soft / 255 if soft.dtype == np.uint8 else soft
     peak = np.unravel_index(int(soft.argmax()), soft.shape)
-    mask = select_component(values > threshold, rule, (int(peak[0]), int(peak[1])))
+    mask = select_component(above(soft, threshold), rule, (int(peak[0]), int(peak[1])))
     if not mask.any():
         height, width = mask.shape
         return np.array([0, 0, width, height], np.int32) if empty == "image" else None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.int32)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A connected part of a mask.
+
+    Attributes:
+        box: x0, y0, x1, y1.
+        area: Pixels.
+        score: Mean of the soft mask over them.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    score: float
+
+
+def components(mask: np.ndarray, soft: np.ndarray, least: float) -> tuple[Component, ...]:
+    """The 4-connected parts of a mask, largest first; of equals the first in reading order.
+
+    Args:
+        mask: (H, W) bool.
+        soft: (H, W), what the scores are means of.
+        least: Parts that cover a smaller share of the image are left out.
+    """
+    labels, _ = ndimage.label(mask)
+    areas = np.bincount(labels.ravel())[1:]
+    slices = ndimage.find_objects(labels)
+    found = []
+    for index in np.argsort(-areas, kind="stable"):
+        if areas[index] < least * mask.size:
+            break
+        rows, columns = slices[index]
+        inside = labels[rows, columns] == index + 1
+        found.append(
+            Component(
+                box=(columns.start, rows.start, columns.stop, rows.stop),
+                area=int(areas[index]),
+                score=float(soft[rows, columns][inside].mean()),
+            )
+        )
+    return tuple(found)
 
 
 def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

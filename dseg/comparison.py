@@ -14,6 +14,9 @@ from dseg.settings import FeaturesSettings, HeadSettings, Settings
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
 ROUND_TRIP = "round-trip"  # beside the ablation of ways to invert
+# Public benchmarks by the names they have in profiles, in the order of their tables.
+PUBLIC_MASKS = ("ecssd", "duts-te", "dut-omron")
+PUBLIC_BOXES = ("voc07", "voc12", "coco20k")
 CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not held out
 MASK_RECORDING = "attentioncut-noise"  # all mask methods start from its attention
 MASK_REFERENCE = "otsu"
@@ -40,6 +43,11 @@ ABLATIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 _LATENTS = {"inversion": "inverted", "noise": "noised", "clean": "clean"}
 _FIRST = (CHOSEN_ON, "test", "shift", "multi")  # other benchmarks come after, by name
 _METHODS = ("threshold", "otsu", "walk", "attentioncut")
+
+
+def public(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Those of the public benchmarks `names` that the settings have, in that order."""
+    return [name for name in names if name in settings.benchmarks]
 
 
 def methods(settings: Settings) -> dict[str, str]:
@@ -102,9 +110,22 @@ def ablation(settings: Settings, table: str) -> list[str]:
 
 
 def tables(settings: Settings) -> list[str]:
-    """Names of the result tables: those of every run, and the ablations that there are."""
-    more = [name for name in ABLATIONS if name not in TABLES and len(ablation(settings, name)) > 1]
-    return [*TABLES, *more, *([ROUND_TRIP] if "inversions" in more else [])]
+    """Names of the result tables.
+
+    Those of every run, the ablations that there are, and those beside published scores where the
+    settings have their benchmarks.
+    """
+    names = [*TABLES]
+    names += [
+        name for name in ABLATIONS if name not in TABLES and len(ablation(settings, name)) > 1
+    ]
+    if "inversions" in names:
+        names.append(ROUND_TRIP)
+    if public(settings, PUBLIC_MASKS):
+        names.append("saliency-benchmarks")
+    if public(settings, PUBLIC_BOXES):
+        names.append("localisation-benchmarks")
+    return names
 
 
 def _table_of(settings: Settings, variant: str) -> str | None:
@@ -218,7 +239,8 @@ def box_benchmarks(settings: Settings) -> list[str]:
 def figures(settings: Settings) -> list[str]:
     """Names of the figures; each is drawn in every run, and says so if it has nothing to show."""
     galleries = [f"gallery-{name}" for name in held_out(settings)]
-    more = ["ablations"] if len(tables(settings)) > len(TABLES) else []
+    several = [name for name in ABLATIONS if len(ablation(settings, name)) > 1]
+    more = ["ablations"] if set(several) - set(TABLES) else []
     return ["masks", *galleries, "mask-methods", "precision-recall", "pairs", *more]
 
 

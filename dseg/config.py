@@ -9,17 +9,17 @@ import difflib
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from dseg.agreement import Key, contradictions
 from dseg.errors import DsegError
-from dseg.section import Section
-from dseg.settings import MAIN_MASKS, WORLD, FeaturesSettings, RecordingSettings, Settings
+from dseg.section import FORMS, Section
+from dseg.settings import Settings
 
 __all__ = [
     "REPLACED",
@@ -42,7 +42,6 @@ REPLACED = (
 )
 _SHOWN_ERRORS = 5
 _PathLike = str | os.PathLike[str]
-_Key = tuple[str | int, ...]
 
 
 def load_settings(path: _PathLike = "params.yaml", overrides: Sequence[_PathLike] = ()) -> Settings:
@@ -63,7 +62,7 @@ def load_settings(path: _PathLike = "params.yaml", overrides: Sequence[_PathLike
     except ValidationError as error:
         problems = [_explain(entry) for entry in error.errors()]
     else:
-        problems = list(_contradictions(settings))
+        problems = list(contradictions(settings))
         if not problems:
             return settings
     raise _error(problems, files)
@@ -191,114 +190,10 @@ def _child(values: Any, key: str, name: str) -> Any:
     raise DsegError(f"no setting {name!r}{_nearest(key, known)}")
 
 
-def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
-    """What each section allows, but not together."""
-    rendered: dict[str, int] = {split: count for split, count in settings.world.images.items()}
-    prompts, evaluation = settings.prompts, settings.evaluation
-    for template in prompts.templates:
-        rest = template.replace("{noun}", "").replace("{context}", "")
-        if template.count("{noun}") != 1 or "{" in rest or "}" in rest:
-            yield (
-                ("prompts", "templates"),
-                f"expected {{noun}} once, no braces but {{noun}} and {{context}}; got {template!r}",
-            )
-        if "{context}" in template and not prompts.contexts:
-            yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
-    for name, changes in settings.recordings.items():
-        own: _Key = ("recordings", name)
-        recording = settings.recorded(name)
-        if recording.latents == "inversion":
-            why = "latents: inversion"
-            yield from _latents(settings, recording, ("recording",), changes, own, why)
-    for name, changes in settings.variants.items():
-        features, head = settings.variant(name)
-        own = ("variants", name)
-        if head.input == "features":
-            changed, where = changes.get("features", {}), (*own, "features")
-            if features.source == "inversion":
-                read = features
-            else:  # made from the encoded image: its own timesteps need not be kept
-                read = features.model_copy(update={"timesteps": ()})
-            why = f"source: {features.source}"
-            yield from _latents(settings, read, ("features",), changed, where, why)
-            if "attention" in features.maps and not re.search(
-                r"{noun}|\bobject\b", features.prompt
-            ):
-                yield (
-                    (*(own if "prompt" in changed else ()), "features", "prompt"),
-                    "expected {noun} or the word object, whose attention is read with maps: "
-                    f"attention; got {features.prompt!r}",
-                )
-        if head.masks not in (MAIN_MASKS, *settings.mask_methods):
-            yield (
-                (*(own if "masks" in changes.get("head", {}) else ()), "head", "masks"),
-                f"expected {MAIN_MASKS} or another of mask_methods, got {head.masks!r}",
-            )
-        if head.pairs is not None and head.pairs > prompts.count:
-            yield (
-                (*(own if "pairs" in changes.get("head", {}) else ()), "head", "pairs"),
-                f"expected at most prompts.count = {prompts.count}, got {head.pairs}",
-            )
-    for name, benchmark in settings.benchmarks.items():
-        if not benchmark.root.startswith(WORLD):
-            continue
-        split = benchmark.root.removeprefix(WORLD)
-        if split not in rendered:
-            yield (
-                ("benchmarks", name, "root"),
-                f"expected world/ and one of world.images ({', '.join(rendered)}), got "
-                f"{benchmark.root!r}",
-            )
-        elif benchmark.images != rendered[split]:
-            yield (
-                ("benchmarks", name, "images"),
-                f"expected world.images.{split} = {rendered[split]}, got {benchmark.images}",
-            )
-    if evaluation.protocol not in evaluation.protocols:
-        yield (
-            ("evaluation", "protocol"),
-            f"expected one of evaluation.protocols ({', '.join(evaluation.protocols)}), got "
-            f"{evaluation.protocol!r}",
-        )
-
-
-def _latents(
-    settings: Settings,
-    reader: RecordingSettings | FeaturesSettings,
-    section: _Key,
-    changes: Mapping[str, Any],
-    own: _Key,
-    why: str,
-) -> Iterator[tuple[_Key, str]]:
-    """Whether the latents that a recording or a variant reads are kept.
-
-    Args:
-        settings: The whole settings.
-        reader: Its settings.
-        section: Where they are said unless it changes them.
-        changes: What it changes.
-        own: Where its changes are said.
-        why: Why it reads latents.
-    """
-    if reader.inversion not in settings.inversions:
-        yield (
-            (*(own if "inversion" in changes else section), "inversion"),
-            f"expected one of inversions ({', '.join(settings.inversions)}), got "
-            f"{reader.inversion!r}",
-        )
-        return
-    kept = settings.inverted(reader.inversion).timesteps
-    if not set(reader.timesteps) <= set(kept):
-        yield (
-            (*(own if "timesteps" in changes else section), "timesteps"),
-            f"expected some of inversion.timesteps {list(kept)} with {why}, got "
-            f"{list(reader.timesteps)}",
-        )
-
-
-def _explain(entry: Any) -> tuple[_Key, str]:
+def _explain(entry: Any) -> tuple[Key, str]:
     """Key and one-line description of one of pydantic's errors."""
-    key, kind, value = entry["loc"], entry["type"], entry["input"]
+    key = tuple(part for part in entry["loc"] if part not in FORMS)
+    kind, value = entry["type"], entry["input"]
     if key[-1:] == ("[key]",):
         key = key[:-1]
         if kind == "literal_error":
@@ -326,7 +221,7 @@ def _explain(entry: Any) -> tuple[_Key, str]:
     return key, f"{expected}, got {_show(value)}"
 
 
-def _known_keys(key: _Key) -> list[str]:
+def _known_keys(key: Key) -> list[str]:
     """Keys allowed below ``key``, from the JSON schema."""
     schema = whole = Settings.model_json_schema()
     for part in (*key, None):  # None: the last reference
@@ -335,6 +230,9 @@ def _known_keys(key: _Key) -> list[str]:
         if part is not None:
             named = schema.get("properties", {}).get(part)
             schema = named or next(iter(schema["patternProperties"].values()))
+        if "oneOf" in schema:  # a list, or a mapping that has keys
+            schema = next(form for form in schema["oneOf"] if "$ref" in form)
+            schema = whole["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
     return list(schema.get("properties", {}))
 
 
@@ -345,7 +243,7 @@ def _nearest(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     return f"; expected one of {', '.join(known)}" if known else ""
 
 
-def _error(problems: Sequence[tuple[_Key, str]], files: Sequence[tuple[str, Any]]) -> DsegError:
+def _error(problems: Sequence[tuple[Key, str]], files: Sequence[tuple[str, Any]]) -> DsegError:
     # Variants share what they do not override, and so its errors: each is said once.
     lines = list(
         dict.fromkeys(
@@ -357,7 +255,7 @@ def _error(problems: Sequence[tuple[_Key, str]], files: Sequence[tuple[str, Any]
     return DsegError("\n".join(lines))
 
 
-def _origin(key: _Key, files: Sequence[tuple[str, Any]]) -> str:
+def _origin(key: Key, files: Sequence[tuple[str, Any]]) -> str:
     """The file that says ``key``: the last to name it, else the first."""
     for file, values in reversed(files):
         for part in key:

@@ -1,7 +1,7 @@
 """Predictions against truths: a table per image, aggregates under every protocol, baselines."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,64 @@ class Evaluation:
     curves: pd.DataFrame
 
 
+@dataclass(eq=False)
+class Evaluator:
+    """Scores predictions one image at a time: memory holds numbers per image and no maps.
+
+    Attributes:
+        protocols: Those to compute.
+        protocol: The one of the table; it is computed in any case.
+        threshold: Soft masks above it are foreground, for accuracy and IoU.
+    """
+
+    protocols: Sequence[str] = tuple(PROTOCOLS)
+    protocol: str = "tokencut"
+    threshold: float = 0.5
+    _accumulators: dict[str, Accumulator] = field(init=False, repr=False)
+    _rows: dict[str, dict[str, float]] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = dict.fromkeys([*self.protocols, self.protocol])
+        self._accumulators = {name: Accumulator(name, self.threshold) for name in names}
+
+    def update(self, case: Case) -> None:
+        """Score one image, in any order; the order of the table's rows.
+
+        Raises:
+            DsegError: Its id was there before; it has no truth; sizes differ; NaN.
+        """
+        if case.id in self._rows:
+            raise DsegError(f"image {case.id}: predicted twice; keep one prediction per image")
+        self._rows[case.id] = _score(case, self._accumulators, self.protocol)
+
+    def result(self) -> Evaluation:
+        """The scores of all images so far; raises DsegError if there are none."""
+        if not self._rows:
+            raise DsegError("nothing to evaluate: the set of predictions is empty")
+        columns = ["acc", "iou", "mae", "max_f", "hit"]
+        table = pd.DataFrame.from_dict(
+            self._rows, orient="index", columns=columns, dtype=np.float64
+        )
+        scored = {name: each for name, each in self._accumulators.items() if each.images}
+        scores = {
+            f"{name}/{metric}": value
+            for name, each in scored.items()
+            for metric, value in each.compute().items()
+        }
+        if table["hit"].notna().any():
+            scores["corloc"] = float(table["hit"].mean())  # of the images that have a true box
+        curves = [
+            pd.DataFrame({"protocol": name, **asdict(each.curves())})
+            for name, each in scored.items()
+        ]
+        fields = ["protocol", "threshold", "precision", "recall", "f", "iou"]
+        return Evaluation(
+            table=table.rename_axis("id").reset_index(),
+            scores=scores,
+            curves=pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=fields),
+        )
+
+
 def evaluate(
     cases: Iterable[Case],
     *,
@@ -57,45 +115,11 @@ def evaluate(
     protocol: str = "tokencut",
     threshold: float = 0.5,
 ) -> Evaluation:
-    """Score predictions, one image at a time: memory holds numbers per image and no maps.
-
-    Args:
-        cases: Predictions with truths, in any order; the order of the table's rows.
-        protocols: Those to compute.
-        protocol: The one of the table; it is computed in any case.
-        threshold: Soft masks above it are foreground, for accuracy and IoU.
-
-    Raises:
-        DsegError: No case; an id twice; a case without any truth; sizes differ; NaN.
-    """
-    names = dict.fromkeys([*protocols, protocol])
-    accumulators = {name: Accumulator(name, threshold) for name in names}
-    rows: dict[str, dict[str, float]] = {}
+    """Score a set of predictions: arguments and errors as those of `Evaluator`."""
+    evaluator = Evaluator(protocols, protocol, threshold)
     for case in cases:
-        if case.id in rows:
-            raise DsegError(f"image {case.id}: predicted twice; keep one prediction per image")
-        rows[case.id] = _score(case, accumulators, protocol)
-    if not rows:
-        raise DsegError("nothing to evaluate: the set of predictions is empty")
-    columns = ["acc", "iou", "mae", "max_f", "hit"]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=np.float64)
-    scored = {name: each for name, each in accumulators.items() if each.images}
-    scores = {
-        f"{name}/{metric}": value
-        for name, each in scored.items()
-        for metric, value in each.compute().items()
-    }
-    if table["hit"].notna().any():
-        scores["corloc"] = float(table["hit"].mean())  # of the images that have a true box
-    curves = [
-        pd.DataFrame({"protocol": name, **asdict(each.curves())}) for name, each in scored.items()
-    ]
-    fields = ["protocol", "threshold", "precision", "recall", "f", "iou"]
-    return Evaluation(
-        table=table.rename_axis("id").reset_index(),
-        scores=scores,
-        curves=pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=fields),
-    )
+        evaluator.update(case)
+    return evaluator.result()
 
 
 def _score(case: Case, accumulators: dict[str, Accumulator], protocol: str) -> dict[str, float]:

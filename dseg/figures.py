@@ -202,6 +202,42 @@ def loss_curve(points: Sequence[tuple[int, float]], smooth: int = 9) -> Figure:
     return figure
 
 
+@styled
+def learning_curve(rows: Sequence[Mapping[str, str]]) -> Figure:
+    """Localisation and sample accuracy of the base model against samples seen, both in percent.
+
+    Args:
+        rows: Columns samples, localisation, localisation_root and accuracy of each checkpoint,
+            shares as text.
+    """
+    seen = [int(row["samples"]) / 1000 for row in rows]
+    figure = Figure(figsize=(5.5, 3.2), layout="constrained")
+    axis = figure.subplots()
+    for column, label, colour, style in (
+        ("accuracy", "kind of sample named", ORANGE, "-"),
+        ("localisation_root", "noun located, root of map", BLUE, "-"),
+        ("localisation", "noun located", BLUE, ":"),
+    ):
+        values = [100 * float(row[column]) for row in rows]
+        axis.plot(seen, values, style, color=colour, marker="o", markersize=3)
+        axis.annotate(
+            label,
+            (seen[-1], values[-1]),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+        )
+    axis.set_xscale("log")
+    ticks = [value for value in (10, 20, 50, 100, 200, 500) if seen[0] <= value <= seen[-1]]
+    axis.set_xticks(ticks, [str(value) for value in ticks])
+    axis.minorticks_off()
+    axis.set_ylim(0, 104)
+    axis.set_xlabel("thousand training samples")
+    axis.set_ylabel("percent")
+    return figure
+
+
 def colour_of(labels: Sequence[str]) -> dict[str, str]:
     """Colours of methods: AttentionCut blue, heads orange, RGB networks green, others grey."""
     kinds = {"AttentionCut": BLUE, "head": ORANGE, "RGB": GREEN}

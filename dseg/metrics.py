@@ -168,6 +168,8 @@ def _cut(truth: np.ndarray, smallest: int) -> np.ndarray:
 
 
 def _tally(soft: np.ndarray, truth: np.ndarray, rule: Protocol) -> _Tally:
+    if soft.dtype == np.bool_:
+        soft = soft.view(np.uint8) * np.uint8(255)
     if soft.dtype == np.uint8:
         foreground = np.bincount(soft[truth], minlength=256)
         background = np.bincount(soft.ravel(), minlength=256) - foreground

@@ -5,8 +5,6 @@ layout. Nothing here, or after here, asks which one it is: sizes, channels, time
 schedule are read from the components.
 """
 
-import hashlib
-import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,14 +17,22 @@ from PIL import Image
 from torch import Tensor
 
 from dseg.errors import DsegError
+from dseg.hub import fetch_configuration, fetch_pipeline
+from dseg.model_files import (
+    INDEX,
+    WEIGHTS,
+    check_kind,
+    choose_weights,
+    files_of,
+    identity_of,
+    read_configuration,
+    read_index,
+)
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
-WEIGHTS = ("text_encoder", "unet", "vae")
-INDEX = "model_index.json"
 
 
 def load_pipeline(
@@ -45,18 +51,13 @@ def load_pipeline(
         device: "auto" takes the first GPU if there is one, else the CPU; or a torch device.
 
     Raises:
-        DsegError: There is no such model, it is not of the Stable Diffusion layout, it has no
-            safetensors weights, or dtype or device are not usable.
+        DsegError: As `pipeline_folder`, or the weights are damaged, or dtype or device are not
+            usable.
     """
     torch_dtype = _dtype(dtype)
-    torch_device = _device(device)
-    folder = pipeline_folder(path, revision=revision)
-    for part in WEIGHTS:
-        if not any((folder / part).glob("*.safetensors")):
-            raise DsegError(
-                f"{folder / part}: no safetensors weights; save the pipeline again with "
-                "save_pretrained(..., safe_serialization=True), pickled weights are not read"
-            )
+    torch_device = find_device(device)
+    folder = pipeline_folder(path, revision=revision, dtype=dtype)
+    weights = choose_weights(files_of(folder), dtype, str(folder))
     with _quiet():
         # Here, since this import takes seconds, and its notes on absent extras should not show.
         from diffusers import DDIMScheduler, StableDiffusionPipeline
@@ -66,6 +67,7 @@ def load_pipeline(
             pipe = StableDiffusionPipeline.from_pretrained(
                 folder,
                 dtype=torch_dtype,
+                variant=weights.variant,
                 use_safetensors=True,
                 tokenizer=load_tokenizer(folder),
                 safety_checker=None,
@@ -74,17 +76,12 @@ def load_pipeline(
                 requires_safety_checker=False,
             )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise DsegError(f"{folder}: cannot be loaded: {_one_line(error)}") from error
+            reason = textwrap.shorten(str(error), 160, placeholder=" ...")
+            raise DsegError(f"{folder}: cannot be loaded: {reason}") from error
         config = dict(pipe.scheduler.config)
         # DDIMScheduler would clip by default; latents, unlike pixels, have no range to clip to.
         clip = bool(config.get("clip_sample", False))
         pipe.scheduler = DDIMScheduler.from_config(config, clip_sample=clip)
-    if pipe.unet.config.in_channels != pipe.vae.config.latent_channels:
-        raise DsegError(
-            f"{folder}: the U-Net takes {pipe.unet.config.in_channels} channels and the "
-            f"autoencoder gives {pipe.vae.config.latent_channels}: expected a plain text-to-image "
-            "pipeline, not one for inpainting or editing"
-        )
     for part in WEIGHTS:
         getattr(pipe, part).eval().requires_grad_(False).to(torch_device)
     pipe.set_progress_bar_config(disable=True)
@@ -94,69 +91,66 @@ def load_pipeline(
 def load_tokenizer(path: str | Path, *, revision: str | None = None) -> Any:
     """Load only the tokenizer of a pipeline, with a finite `model_max_length`.
 
+    Of a model on the hub, no weights are fetched.
+
     Raises:
-        DsegError: As `load_pipeline`, for what concerns the tokenizer.
+        DsegError: As `pipeline_folder`, or the tokenizer cannot be loaded.
     """
-    folder = pipeline_folder(path, revision=revision)
+    folder = _local_folder(path) or fetch_configuration(str(path), revision)
     with _quiet():
         import transformers
 
-        name = _index(folder)["tokenizer"][1]
+        name = read_index(folder)["tokenizer"][1]
         try:
             tokenizer = getattr(transformers, name).from_pretrained(folder / "tokenizer")
         except (AttributeError, OSError, ValueError) as error:
             raise DsegError(f"{folder / 'tokenizer'}: cannot be loaded as {name}") from error
-    text_config = json.loads((folder / "text_encoder" / "config.json").read_text("utf-8"))
+    text_config = read_configuration(folder, "text_encoder")
     # A tokenizer saved without a limit reports 1e30; the text encoder's table of positions counts.
     limit = int(text_config.get("max_position_embeddings", tokenizer.model_max_length))
     tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return tokenizer
 
 
-def pipeline_folder(path: str | Path, *, revision: str | None = None) -> Path:
-    """Folder of a pipeline of the Stable Diffusion layout; a hub id is downloaded to the cache.
+def pipeline_folder(
+    path: str | Path, *, revision: str | None = None, dtype: str = "float32"
+) -> Path:
+    """Folder with the files of a pipeline; those of a hub id are fetched into the hub's cache.
+
+    Args:
+        path: As `load_pipeline`.
+        revision: As `load_pipeline`.
+        dtype: Type to compute in: of a model on the hub, the weights that fit it are fetched.
 
     Raises:
-        DsegError: No such folder or hub id, or it is not of that layout.
+        DsegError: No such folder or hub id, it is of another kind, has no safetensors weights,
+            or cannot be fetched.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        # "models/x" may be a folder or a hub id; beside an existing folder the former was meant.
-        if len(folder.parts) != 2 or folder.is_absolute() or folder.parent.exists():
-            raise DsegError(f"model.path: no folder {path}; expected a pipeline folder or a hub id")
-        folder = _download(str(path), revision)
-    index = _index(folder)
-    missing = [part for part in PARTS if not (index.get(part) or [None])[0]]
-    if missing or "text_encoder_2" in index:
-        kind = index.get("_class_name", "of unknown class")
-        lack = f"no {missing[0]}" if missing else "two text encoders"
-        raise DsegError(
-            f"{folder}: a pipeline {kind} with {lack}; expected one of the Stable Diffusion layout "
-            f"({', '.join(PARTS)})"
-        )
-    return folder
+    return _local_folder(path) or fetch_pipeline(str(path), revision, dtype)
 
 
-def model_identity(path: str | Path, *, revision: str | None = None) -> str:
-    """Hexadecimal sha256 of a pipeline: of the sorted lines of `sha256sum` over what is loaded.
-
-    That is model_index.json and the files of its parts, but no model card or picture beside them,
-    and no hidden files.
+def model_identity(path: str | Path, *, revision: str | None = None, dtype: str = "float32") -> str:
+    """Hexadecimal sha256 of what is read of a pipeline; see `identity_of`.
 
     Raises:
         DsegError: As `pipeline_folder`.
     """
-    folder = pipeline_folder(path, revision=revision)
-    parts = [name for name in _index(folder) if (folder / name).is_dir()]
-    files = [file for part in parts for file in (folder / part).rglob("*")]
-    lines = []
-    for file in [folder / INDEX, *files]:
-        name = file.relative_to(folder)
-        if file.is_file() and not any(part.startswith(".") for part in name.parts):
-            with file.open("rb") as stream:
-                lines.append((name.as_posix(), hashlib.file_digest(stream, "sha256").hexdigest()))
-    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(lines))
-    return hashlib.sha256(text.encode()).hexdigest()
+    folder = pipeline_folder(path, revision=revision, dtype=dtype)
+    return identity_of(folder, choose_weights(files_of(folder), dtype, str(folder)))
+
+
+def describe(pipe: "StableDiffusionPipeline") -> str:
+    """Type, device, parameters and memory of the weights, in words for a log."""
+    networks = [getattr(pipe, part) for part in WEIGHTS]
+    tensors = [tensor for network in networks for tensor in network.parameters()]
+    count = sum(tensor.numel() for tensor in tensors)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    dtype = str(pipe.unet.dtype).removeprefix("torch.")
+    prediction = pipe.scheduler.config.prediction_type
+    return (
+        f"{dtype} on {pipe.unet.device}, {count / 1e6:.1f} M parameters, {size / 2**30:.2f} GiB, "
+        f"{prediction} prediction"
+    )
 
 
 def latent_size(pipe: "StableDiffusionPipeline") -> tuple[int, int]:
@@ -172,11 +166,16 @@ def image_size(pipe: "StableDiffusionPipeline") -> tuple[int, int]:
 
 
 def fit(pipe: "StableDiffusionPipeline", image: np.ndarray) -> np.ndarray:
-    """Resize an image uint8 (H, W, 3) to `image_size`, bicubic; its aspect ratio may change."""
-    height, width = image_size(pipe)
-    if image.shape[:2] == (height, width):
+    """Resize an image uint8 (H, W, 3) to `image_size`; as `stretch`."""
+    return stretch(image, image_size(pipe))
+
+
+def stretch(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image uint8 (H, W, 3) to a height and width, bicubic; its aspect may change."""
+    if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.asarray(resized)
 
 
 def latent_channels(pipe: "StableDiffusionPipeline") -> int:
@@ -265,17 +264,12 @@ def predict(
     return pipe.unet(x, timestep, encoder_hidden_states=context, return_dict=False)[0].float()
 
 
-def _shift(vae: Any) -> float:
-    return float(vae.config.get("shift_factor") or 0.0)
+def find_device(name: str) -> torch.device:
+    """The device of the setting `model.device`; "auto" takes the first GPU if there is one.
 
-
-def _dtype(name: str) -> torch.dtype:
-    if name not in DTYPES:
-        raise DsegError(f"model.dtype: {name!r}, expected one of {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
-def _device(name: str) -> torch.device:
+    Raises:
+        DsegError: There is no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -288,35 +282,28 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _index(folder: Path) -> dict[str, Any]:
-    file = folder / INDEX
-    try:
-        index = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DsegError(
-            f"{folder}: not a diffusers pipeline folder: expected a readable {file.name} in it"
-        ) from error
-    return dict(index)
+def _dtype(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise DsegError(f"model.dtype: {name!r}, expected one of {', '.join(DTYPES)}")
+    return DTYPES[name]
 
 
-def _download(name: str, revision: str | None) -> Path:
-    with _quiet():
-        from diffusers import StableDiffusionPipeline
-
-        try:
-            folder = StableDiffusionPipeline.download(
-                name, revision=revision, use_safetensors=True, safety_checker=None
-            )
-        except (OSError, ValueError) as error:
+def _local_folder(path: str | Path) -> Path | None:
+    """The folder of a pipeline of the right kind; None if `path` is to be asked of the hub."""
+    folder = Path(path)
+    if not folder.is_dir():
+        # "models/x" may be a folder or a hub id; beside an existing folder the former was meant.
+        if len(folder.parts) != 2 or folder.is_absolute() or folder.parent.exists():
             raise DsegError(
-                f"model.path: {name} is neither a folder nor to be had from the hub: "
-                f"{_one_line(error)}"
-            ) from error
-    return Path(folder)
+                f"model.path: no folder {path}; expected a folder with a {INDEX}, or a hub id"
+            )
+        return None
+    check_kind(folder, str(folder))
+    return folder
 
 
-def _one_line(error: Exception) -> str:
-    return textwrap.shorten(str(error), 160, placeholder=" ...")
+def _shift(vae: Any) -> float:
+    return float(vae.config.get("shift_factor") or 0.0)
 
 
 @contextmanager

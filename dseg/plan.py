@@ -18,7 +18,7 @@ from dseg.config import load_settings, sections
 from dseg.errors import DsegError
 from dseg.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, claims_page, profile_params
 from dseg.provenance import declared_sections, sources, write_stamp
-from dseg.settings import MAIN_MASKS, WORLD, HeadSettings, Settings
+from dseg.settings import MAIN_MASKS, WORLD, ClassFile, HeadSettings, Settings
 from dseg.shards import INDEX_NAME, shard_count, shard_name
 
 # glibc gives freed memory back at once and takes it again at the next step: 40,000 page faults a
@@ -169,12 +169,24 @@ class Plan:
             file.as_posix() for file in files if file.suffix in MODEL_FILES
         )
 
+    def class_file(self) -> list[str]:
+        """The file of class names; none if the settings list them."""
+        classes = self.settings.prompts.classes
+        return [classes.file] if isinstance(classes, ClassFile) else []
+
     def check_inputs(self) -> None:
-        """Look whether what no rule makes is there: base model and benchmarks.
+        """Look whether what no rule makes is there: base model, class names and benchmarks.
 
         Raises:
-            DsegError: The folder of the model or of a benchmark is missing.
+            DsegError: The folder of the model or of a benchmark, or the file of class names, is
+                missing.
         """
+        for file in self.class_file():
+            if not Path(file).is_file():
+                raise DsegError(
+                    f"prompts.classes.file: no file {file}: `python -m dseg data classes` fetches "
+                    "the names of ImageNet's classes; or write your own, one name a line"
+                )
         for file in self.model()[:1]:
             if not Path(file).is_file():
                 raise DsegError(

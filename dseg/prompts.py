@@ -4,6 +4,10 @@ The paper's class list and template are not known; both are settings here. The c
 in the template's slot {noun}; where its tokens end up is taken from the tokenizer's character
 offsets, so that nouns of several tokens, and nouns whose word occurs a second time in the text,
 are marked where the slot is.
+
+Where {article} is used, it is "an" before a vowel, "a" before all else, with the usual exceptions
+for how words sound: an hour, an heir; a unicycle, a European, a one-piece. Plurals get an article
+too, and acronyms are taken as words: class names are meant to be nouns in the singular.
 """
 
 import hashlib
@@ -18,6 +22,11 @@ import pandas as pd
 from dseg.errors import DsegError
 
 SLOTS = {"noun", "context", "article"}
+_TAKES_AN = re.compile(
+    r"(?!eu|ewe|once|one|u[bfks][aeiu]|u[A-Z]|uni(?![dmn])|ura|uro|ute|uti)[aeiou]"
+    r"|heir|honest|honou?r|hour",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ def build_prompts(
         tokenizer: The pipeline's tokenizer.
         classes: Names to put in {noun}.
         templates: Texts with the slot {noun} once, and if wanted {context}, and {article} for
-            "a" or "an" by the noun's first letter (our choice).
+            the noun's "a" or "an" (see the module).
         contexts: Words to put in {context}.
         count: Number of prompts.
         seed: The run's seed.
@@ -106,8 +115,7 @@ def fill(template: str, noun: str, context: str = "") -> Phrase:
         raise DsegError(f"prompts.templates: {template!r}, expected the slot {{noun}} once")
     if not noun.strip():
         raise DsegError("prompts.classes: an empty name, expected a noun")
-    article = "an" if noun.strip()[0].lower() in "aeiou" else "a"
-    values = {"noun": noun, "context": context, "article": article}
+    values = {"noun": noun, "context": context, "article": article_of(noun)}
     text, start = "", 0
     for literal, slot, _, _ in Formatter().parse(template):
         text += literal
@@ -140,6 +148,11 @@ def captions(prompt: str, nouns: Sequence[str | None]) -> list[Phrase]:
             f"prompt {prompt!r}: nothing says the class of some images, which {{noun}} stands for"
         )
     return [fill(prompt, str(noun)) for noun in nouns]
+
+
+def article_of(noun: str) -> str:
+    """ "a" or "an", by the first sound of a noun as far as its spelling tells."""
+    return "an" if _TAKES_AN.match(noun.strip()) else "a"
 
 
 def noun_span(tokenizer: Any, phrase: Phrase) -> tuple[int, int]:

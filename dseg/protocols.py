@@ -77,7 +77,7 @@ class Protocol:
         epsilon: Added to every denominator; 0 where the values below are used instead.
         empty_precision: Precision where nothing is predicted.
         empty_recall: Recall where the truth is empty.
-        empty_iou: IoU where both are empty. Our choice: the codes give NaN.
+        empty_iou: IoU where both are empty. Where it is 1 that is our choice: the codes give NaN.
     """
 
     name: str
@@ -129,6 +129,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 average="max of mean F",
                 curve_truth=129,
                 mask_truth=129,
+                empty_iou=0.0,
             ),
             Protocol(
                 name="curve",

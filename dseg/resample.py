@@ -4,7 +4,7 @@ The convention of Pillow's BILINEAR and of torch's ``interpolate(mode="bilinear"
 align_corners=False, antialias=True)``: pixel centres at half integers, edges repeated.
 """
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,7 +30,8 @@ def resize(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return values
 
 
-@cache
+# Bounded: photographs come in any number of sizes, and a matrix takes up to megabytes.
+@lru_cache(maxsize=64)
 def resampling_matrix(size: int, new_size: int) -> np.ndarray:
     """Weights of the ``size`` old samples in the ``new_size`` new ones: float32, rows sum to 1."""
     scale = size / new_size

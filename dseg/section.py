@@ -44,6 +44,8 @@ def _pair(value: Any) -> Any:
 
 # Lists of YAML become tuples, so a frozen model is frozen all the way down.
 FROM_LIST = Field(strict=False)
+# Tags of the two forms of a setting that is a list or says where there is one.
+FORMS = ("<list>", "<file>")
 SOME = AfterValidator(_some)
 DISTINCT = AfterValidator(_distinct)
 Fraction = Annotated[float, Field(ge=0, le=1)]

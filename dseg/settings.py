@@ -7,12 +7,14 @@ timesteps run from 0 (the clean image) to 1 (noise).
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, with_config
+from pydantic import Discriminator, Field, StringConstraints, Tag, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 
+from dseg.base_settings import BaseSettings
 from dseg.errors import DsegError
 from dseg.section import (
     DISTINCT,
+    FORMS,
     FROM_LIST,
     SOME,
     Count,
@@ -31,6 +33,8 @@ from dseg.section import (
 
 Split = Literal["val", "test", "shift", "multi"]
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
+Mode = Literal["multi", "single"]
+Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
 WORLD = "world/"
 MAIN_MASKS = "attentioncut"  # the masks of the stage; those of other mask methods are made beside
 
@@ -64,11 +68,19 @@ class BenchmarkSettings(Section):
     """Number of images it must have."""
 
 
+class ClassFile(Section):
+    file: Text
+    """Text file with one name a line, or JSON file with a list of names."""
+
+
 class PromptsSettings(Section):
-    classes: Annotated[Texts, SOME]
-    """Object nouns."""
+    classes: Annotated[
+        Annotated[Annotated[Texts, SOME], Tag(FORMS[0])] | Annotated[ClassFile, Tag(FORMS[1])],
+        Discriminator(lambda value: FORMS[isinstance(value, Mapping | ClassFile)]),
+    ]
+    """Object nouns, or the file that lists them."""
     templates: Annotated[Texts, SOME]
-    """Sentences with {noun} and, if wanted, {context}."""
+    """Sentences with {noun} and, if wanted, {context} and {article}, a or an."""
     contexts: Texts
     """What {context} stands for."""
     count: Count
@@ -244,45 +256,29 @@ class EvaluationSettings(Section):
     """Metric protocols to compute."""
     protocol: Protocol
     """The one that tables and figures show."""
+    modes: Annotated[tuple[Mode, ...], FROM_LIST, SOME, DISTINCT]
+    """What of a mask is scored: all of the soft map (multi), one component (single)."""
+    mode: Mode
+    """The one that tables and figures show."""
+    postprocessing: Annotated[tuple[Postprocessing, ...], FROM_LIST, SOME, DISTINCT]
+    """What is done to masks before they are scored; tables and figures show none."""
+    truth: Literal["protocol", "half"]
+    """Where grey true masks are cut: as the protocol's code does, or above one half in all."""
     box: Literal["largest", "all"]
     """Component of the mask that the predicted box encloses."""
+    difficult: Literal["keep", "drop"]
+    """True boxes of VOC objects marked difficult or truncated."""
+    crowd: Literal["keep", "drop"]
+    """True boxes of COCO annotations that are crowds."""
     threshold: Fraction
     """Soft masks above this are foreground."""
 
 
-class AutoencoderSettings(Section):
-    channels: Count
-    """Latent channels."""
+class InstrumentsSettings(Section):
     images: Count
-    """Rendered images in the training set."""
-    steps: Count
-    """Training steps."""
-    batch_size: Count
-    """Images in a training step."""
-    learning_rate: Positive
-    """Peak learning rate."""
-
-
-class UnetSettings(Section):
-    images: Count
-    """Rendered images in the training set of each process."""
-    samples: Count
-    """Training samples seen in all."""
-    batch_size: Count
-    """Samples of each process in a training step."""
-    learning_rate: Positive
-    """Peak learning rate."""
-    processes: Count
-    """Processes with one thread each."""
-    checkpoint_every: Count
-    """Samples between checkpoints."""
-
-
-class BaseSettings(Section):
-    autoencoder: AutoencoderSettings
-    """Training of the auto-encoder."""
-    unet: UnetSettings
-    """Training of the U-Net."""
+    """Renders each instrument is trained on."""
+    epochs: Count
+    """Passes over them."""
 
 
 class TrackingSettings(Section):
@@ -319,6 +315,7 @@ class Settings(Section):
     """Heads to train, by name, each as what it changes of features and head."""
     evaluation: EvaluationSettings
     tracking: TrackingSettings
+    instruments: InstrumentsSettings
     base: BaseSettings
 
     def variant(self, name: str) -> tuple[FeaturesSettings, HeadSettings]:

@@ -299,7 +299,7 @@ def _segmentation(
     return Table(
         name=name,
         title=title,
-        note=f"Percent; {means}, mean over images and trainings; protocol {protocol}{defines}. "
+        note=f"Percent; {means}, mean over images and trainings; {_protocol(settings)}{defines}. "
         f"{INTERVAL} {tested if reference is not None else ''}{warning}{note}".rstrip(),
         headings=(
             ("", first),
@@ -345,6 +345,13 @@ def _against(scores: Mapping[str, np.ndarray], reference: str, seed: int) -> dic
         return {}
     others = [name for name in scores if name != reference]
     return {name: compare(scores[name], scores[reference], seed=seed) for name in others}
+
+
+def _protocol(settings: Settings) -> str:
+    """The protocol in words, with the mode where it is not the usual one."""
+    mode = settings.evaluation.mode
+    named = f"protocol {settings.evaluation.protocol}"
+    return named if mode == "multi" else f"{named}, mode {mode}"
 
 
 def _benchmark(scores: Scores, benchmark: str, metric: str) -> str:

@@ -1,5 +1,6 @@
 """The embedded base model: its parts, a few steps of training, the folder that comes out."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from dseg.errors import DsegError
 from dseg.stages import base as stage
-from dseg.stages import base_card, world
+from dseg.stages import base_card, base_curve, instruments, world
 from dseg.world import autoencoder as coder
 from dseg.world import base
 from dseg.world.captions import VOCABULARY
@@ -54,7 +55,8 @@ def pixels(count: int) -> torch.Tensor:
 def trained(tmp_path_factory):
     """Folder of a training that was not interrupted: 4 steps."""
     folder = tmp_path_factory.mktemp("base")
-    stage.run_autoencoder(settings(16), folder)
+    stage.run_encoder(settings(16), folder)
+    stage.run_decoder(settings(16), folder)
     stage.run_unet(settings(16), folder)
     return folder
 
@@ -149,8 +151,10 @@ def test_a_checkpoint_of_something_else_is_refused(trained, tmp_path):
 
 
 def test_the_unet_needs_the_encoder_first(tmp_path):
-    with pytest.raises(DsegError, match="train the autoencoder first"):
+    with pytest.raises(DsegError, match="run base-encoder first"):
         stage.run_unet(settings(16), tmp_path)
+    with pytest.raises(DsegError, match="run base-encoder first"):
+        stage.run_decoder(settings(16), tmp_path)
     with pytest.raises(DsegError, match="train the U-Net first"):
         stage.export(settings(16), tmp_path, tmp_path / "model")
 
@@ -169,18 +173,53 @@ def test_plain_diffusers_loads_the_exported_folder(trained, tmp_path):
     assert pipe.scheduler.config.prediction_type == build_scheduler().config.prediction_type
 
 
-def test_the_card_is_filled_in_with_what_was_measured(trained, tmp_path):
-    model, val = tmp_path / "model", tmp_path / "val"
-    stage.export(settings(16), trained, model)
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """Settings with few renders; folder with the split val and the instruments trained on it."""
+    folder = tmp_path_factory.mktemp("judged")
     chosen = settings(16)
     chosen.world.images, chosen.world.shift_strength = {"val": 4}, 0.5
     chosen.synthesis = SimpleNamespace(steps=1, guidance=1.0)
-    world.run(chosen, "val", val)
+    chosen.instruments = SimpleNamespace(images=24, epochs=1)
+    world.run(chosen, "val", folder / "val")
+    instruments.run(chosen, folder / "val", folder / "instruments")
+    return chosen, folder
+
+
+def test_the_learning_curve_has_a_row_for_each_checkpoint(trained, judged, tmp_path, monkeypatch):
+    chosen, folder = judged
+    monkeypatch.setattr(base_curve, "FIRST", 8)
+    monkeypatch.setattr(base_curve, "TRAIN_CONTEXTS", ("sand",))
+    out = tmp_path / "learning.csv"
+    base_curve.run(chosen, trained, folder / "instruments", folder / "val", out)
+    head, *rows = out.read_text().splitlines()
+    assert head == "samples,localisation,localisation_root,accuracy"
+    assert [row.split(",")[0] for row in rows] == ["8", "16"]
+    assert all(0 <= float(value) <= 1 for row in rows for value in row.split(",")[1:])
+
+
+def test_checkpoints_of_the_curve_are_spaced_by_a_third_and_end_with_the_last():
+    paths = [Path(f"average-{1000 * k:08d}.safetensors") for k in range(5, 34)]
+    seen = [base_curve.samples_seen(path) for path in base_curve.spaced(paths)]
+    assert seen == [10_000, 14_000, 19_000, 26_000, 33_000]
+    assert base_curve.spaced(paths[:1]) == paths[:1] and base_curve.spaced([]) == []
+
+
+def test_the_card_is_filled_in_with_what_was_measured(trained, judged, tmp_path):
+    chosen, folder = judged
+    model = tmp_path / "model"
+    stage.export(chosen, trained, model)
     (trained / "loss.csv").write_text("step,samples,seconds,loss,learning_rate\n4,16,9.0,0.5,0\n")
-    base_card.run(chosen, trained, val, model)
+    learning = tmp_path / "learning.csv"
+    learning.write_text(
+        "samples,localisation,localisation_root,accuracy\n8,0.1,0.2,0.3\n16,0.2,0.3,0.5\n"
+    )
+    base_card.run(chosen, trained, folder / "val", model, folder / "instruments", learning)
     card = (model / "README.md").read_text()
     assert "16 samples seen" in card and "9 s; loss at the end 0.500" in card
+    assert "| 50.0 % of 96 samples |" in card
     assert "{" not in card and "}" not in card
-    for picture in ("samples.png", "loss.png"):
+    assert (model / "learning.csv").read_text() == learning.read_text()
+    for picture in ("samples.png", "loss.png", "learning.png"):
         with Image.open(model / picture) as image:
             image.verify()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dseg.boxes import box_iou, corloc, is_hit, mask_to_box, select_component
+from dseg.boxes import box_iou, components, corloc, is_hit, mask_to_box, select_component
 from dseg.errors import DsegError
 
 
@@ -129,3 +129,25 @@ def test_corloc_is_the_share_of_images_hit() -> None:
 def test_bad_input_is_one_clear_error(call: object, words: str) -> None:
     with pytest.raises(DsegError, match=words):
         call()  # type: ignore[operator]
+
+
+def test_components_are_sorted_by_size_and_specks_are_left_out() -> None:
+    soft = two_blobs()
+    soft[9, 0] = 0.8
+    large, small, speck = components(soft > 0.5, soft, least=0)
+    assert (large.box, large.area) == ((2, 1, 8, 4), 18)
+    assert (small.box, small.area) == ((8, 4, 10, 6), 4)
+    assert (speck.box, speck.area) == ((0, 9, 1, 10), 1)
+    assert [large.score, small.score, speck.score] == pytest.approx([0.6, 0.9, 0.8])
+    assert components(soft > 0.5, soft, least=1 / soft.size) == (large, small, speck)
+    assert components(soft > 0.5, soft, least=1.01 / soft.size) == (large, small)
+    assert components(soft > 2, soft, least=0) == ()
+
+
+def test_components_in_each_other_s_box_do_not_mix() -> None:
+    soft = np.full((7, 7), 0.9, np.float32)
+    soft[1:6, 1:6] = 0.1
+    soft[3, 3] = 0.7
+    ring, core = components(soft > 0.5, soft, least=0)
+    assert (ring.box, ring.area, ring.score) == ((0, 0, 7, 7), 24, pytest.approx(0.9))
+    assert (core.box, core.score) == ((3, 3, 4, 4), pytest.approx(0.7))

@@ -229,6 +229,14 @@ def test_variant_merges_its_overrides(default):
             "evaluation: {protocols: [curve]}",
             "evaluation.protocol: expected one of evaluation.protocols (curve), got 'tokencut'",
         ),
+        (
+            "evaluation: {modes: [single]}",
+            "evaluation.mode: expected one of evaluation.modes (single), got 'multi'",
+        ),
+        (
+            "evaluation: {postprocessing: [bilateral-found]}",
+            "changes.yaml: evaluation.postprocessing: expected 'none' among them",
+        ),
     ],
 )
 def test_one_mistake_is_one_clear_line(error_of, text, message):

@@ -113,6 +113,7 @@ def test_exif_orientation_turns_the_image_not_the_mask(tmp_path: Path) -> None:
     assert Image.open(path).size == (8, 4)
     (sample,) = open_benchmark("saliency", tmp_path)
     assert np.array_equal(sample.image().mean(axis=-1) > 100, sample.mask())  # bright on top
+    assert sample.size() == sample.image().shape[:2] == (8, 4)
 
 
 def test_kinds_of_images_and_masks(tmp_path: Path) -> None:
@@ -197,6 +198,8 @@ def test_voc_boxes_become_0_based_with_exclusive_ends(voc: Path) -> None:
 
 
 def test_voc_difficult_objects_and_other_splits(voc: Path) -> None:
+    easy = open_benchmark("voc", voc, difficult="drop")[0]
+    assert easy.boxes.tolist() == [[0, 1, 9, 6]]  # type: ignore[union-attr]
     assert open_voc(voc, keep_difficult=False)[0].boxes.tolist() == [[0, 1, 9, 6]]  # type: ignore[union-attr]
     assert open_voc(voc, split="dog_val").ids == ("2007_c",)
     with pytest.raises(DsegError, match=r"val\.txt: no such list.*dog_val, trainval"):
@@ -268,6 +271,15 @@ def test_coco_takes_listed_images_without_crowds(coco: Path) -> None:
     assert samples[0].boxes.shape == (0, 4)  # type: ignore[union-attr]
     assert samples[1].boxes.tolist() == [[1, 1, 4, 4]]  # type: ignore[union-attr]
     assert samples[1].image().shape == (*SIZE, 3)
+
+
+def test_crowds_and_difficult_objects_are_a_choice(coco: Path) -> None:
+    samples = open_benchmark("coco", coco, crowd="keep")
+    assert samples[0].boxes.tolist() == [[0, 0, 9, 6]]  # type: ignore[union-attr]
+    # What the other layout is asked does not concern this one.
+    assert len(open_benchmark("coco", coco, difficult="drop")[1].boxes) == 1  # type: ignore[arg-type]
+    with pytest.raises(DsegError, match="crowd boxes 'yes': expected one of keep, drop"):
+        open_benchmark("coco", coco, crowd="yes")
 
 
 def test_coco_errors_name_the_file(coco: Path) -> None:

@@ -3,7 +3,9 @@
 import csv
 import json
 import tracemalloc
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import py_sod_metrics
@@ -71,6 +73,7 @@ def loop(soft: np.ndarray, truth: np.ndarray, protocol: str) -> np.ndarray:
     """Precision, recall, F and IoU, (4, K), by one comparison per threshold."""
     beta, tiny = (0.09, 1e-7) if protocol == "selfmask" else (0.3, 0.0)
     if_empty = 1.0 if protocol == "tokencut" else 0.0
+    if_both_empty = 0.0 if protocol == "pysod" else 1.0
     rows = []
     for mask in cuts(soft, protocol):
         hits, predicted, true = (mask & truth).sum(), mask.sum(), truth.sum()
@@ -79,7 +82,8 @@ def loop(soft: np.ndarray, truth: np.ndarray, protocol: str) -> np.ndarray:
         recall = hits / (true + tiny) if true + tiny else if_empty
         bottom = beta * precision + recall + tiny
         f = (1 + beta) * precision * recall / bottom if bottom else 0.0
-        rows.append((precision, recall, f, hits / (union + tiny) if union + tiny else 1.0))
+        iou = hits / (union + tiny) if union + tiny else if_both_empty
+        rows.append((precision, recall, f, iou))
     return np.array(rows).T
 
 
@@ -133,7 +137,7 @@ def test_accuracy_iou_and_mae_by_definition(protocol: str, name: str) -> None:
         # selfmask's epsilon costs one part in ten million of a pixel.
         assert scores.iou == pytest.approx((mask & truth).sum() / (mask | truth).sum(), abs=1e-8)
     else:
-        assert scores.iou == (0.0 if protocol == "selfmask" else 1.0)
+        assert scores.iou == (0.0 if protocol in ("selfmask", "pysod") else 1.0)
 
 
 def test_threshold_moves_accuracy_and_iou_but_not_the_curves() -> None:
@@ -169,24 +173,96 @@ def test_grey_truths_are_cut_where_each_protocol_cuts_them() -> None:
         assert Accumulator(protocol).update(soft, grey).acc * 6 == pytest.approx(in_mask)
 
 
-@pytest.mark.filterwarnings("ignore:This class will be removed")
-def test_pysod_equals_the_package_on_random_maps() -> None:
-    rng = np.random.default_rng(1)
-    f_measure, mae = py_sod_metrics.Fmeasure(), py_sod_metrics.MAE()
+def package_results(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """What PySODMetrics says of 8-bit maps and masks, of everything that we compute as well."""
+    handlers = {
+        name: handler(with_adaptive=False, with_dynamic=dynamic, with_binary=True)
+        for name, handler, dynamic in (
+            ("precision", py_sod_metrics.PrecisionHandler, True),
+            ("recall", py_sod_metrics.RecallHandler, True),
+            ("iou", py_sod_metrics.IOUHandler, True),
+            ("f", py_sod_metrics.FmeasureHandler, True),
+            ("acc", py_sod_metrics.OverallAccuracyHandler, False),
+        )
+    }
+    measures, mae = py_sod_metrics.FmeasureV2(handlers), py_sod_metrics.MAE()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it announces the end of its first F-measure
+        older = py_sod_metrics.Fmeasure()
+    for soft, grey in pairs:
+        for measure in (measures, mae, older):
+            measure.step(soft, grey)
+    return {"new": measures.get_results(), "old": older.get_results(), **mae.get_results()}
+
+
+def assert_equals_the_package(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
     accumulator = Accumulator("pysod")
-    for index in range(20):
-        grey = rng.integers(0, 256, (37, 23), dtype=np.uint8)
-        soft = rng.integers(0, 256 - 10 * index, grey.shape, dtype=np.uint8)
-        f_measure.step(soft, grey)
-        mae.step(soft, grey)
+    for soft, grey in pairs:
         accumulator.update(soft, grey)
-    scores, curves = accumulator.compute(), accumulator.curves()
-    expected = f_measure.get_results()
+    scores, curves, expected = accumulator.compute(), accumulator.curves(), package_results(pairs)
+    new, old = expected["new"], expected["old"]
     # The package goes from the highest threshold down.
-    np.testing.assert_allclose(curves.f, expected["fm"]["curve"][::-1], atol=1e-12)
-    np.testing.assert_allclose(curves.precision, expected["pr"]["p"][::-1], atol=1e-12)
-    np.testing.assert_allclose(curves.recall, expected["pr"]["r"][::-1], atol=1e-12)
-    assert scores["mae"] == pytest.approx(mae.get_results()["mae"], abs=1e-12)
+    for ours, name in (
+        (curves.precision, "precision"),
+        (curves.recall, "recall"),
+        (curves.iou, "iou"),
+        (curves.f, "f"),
+    ):
+        np.testing.assert_allclose(ours[::-1], new[name]["dynamic"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(curves.f[::-1], old["fm"]["curve"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(curves.precision[::-1], old["pr"]["p"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(curves.recall[::-1], old["pr"]["r"], rtol=0, atol=1e-12)
+    assert scores["mae"] == pytest.approx(expected["mae"], abs=1e-12)
+    assert scores["acc"] == pytest.approx(new["acc"]["binary"], abs=1e-12)
+    assert scores["iou"] == pytest.approx(new["iou"]["binary"], abs=1e-12)
+    for ours, curve in (("f", new["f"]["dynamic"]), ("iou", new["iou"]["dynamic"])):
+        assert scores[f"max_{ours}"] == pytest.approx(curve.max(), abs=1e-12)
+        assert scores[f"mean_{ours}"] == pytest.approx(curve.mean(), abs=1e-12)
+
+
+def random_pairs() -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(1)
+    masks = [rng.integers(0, 256, (37, 23), dtype=np.uint8) for _ in range(20)]
+    return [
+        (rng.integers(5 * k, 256 - 5 * k, mask.shape, dtype=np.uint8), mask)
+        for k, mask in enumerate(masks)
+    ]
+
+
+def extreme_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(2)
+    shape = (19, 31)
+    noise = rng.integers(0, 256, shape, dtype=np.uint8)
+    empty, full = np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)
+    return {
+        "constant map": (np.full(shape, 100, np.uint8), noise),
+        "constant bright map": (np.full(shape, 200, np.uint8), noise),
+        "empty map": (empty, noise),
+        "full map": (full, noise),
+        "binary map": (np.where(noise > 99, full, empty), noise),
+        "two dim values": (np.where(noise > 99, full // 4, full // 8), noise),
+        "empty mask": (noise, empty),
+        "full mask": (noise, full),
+        "grey mask of 128": (noise, np.full(shape, 128, np.uint8)),
+        "both empty": (empty, empty),
+        "both full": (full, full),
+        "empty map, full mask": (empty, full),
+        "full map, empty mask": (full, empty),
+        "one pixel": (noise[:1, :1], full[:1, :1]),
+    }
+
+
+def test_pysod_equals_the_package_on_random_maps() -> None:
+    assert_equals_the_package(random_pairs())
+
+
+@pytest.mark.parametrize("name", extreme_pairs())
+def test_pysod_equals_the_package_on_extreme_maps(name: str) -> None:
+    assert_equals_the_package([extreme_pairs()[name]])
+
+
+def test_pysod_equals_the_package_on_all_of_these_together() -> None:
+    assert_equals_the_package([*random_pairs(), *extreme_pairs().values()])
 
 
 def test_pysod_equals_the_stored_results_of_the_package(shared: Path) -> None:
@@ -260,6 +336,49 @@ def test_published_mae_of_every_sod_image(
     assert {image.id for image in images} == set(stored)
     for image in images:
         assert image.mae == pytest.approx(float(stored[image.id]["MAE"]), abs=5.1e-7)
+
+
+def sod_pairs(shared: Path, method: str, every: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """8-bit maps of a published method and masks of every so many images of SOD."""
+    sod = shared / "data" / "sod"
+    paths = sorted((sod / "masks").glob("*.png"))[::every]
+    return [
+        (
+            np.array(Image.open(sod / "saliency_maps" / method / path.name)),
+            np.array(Image.open(path)),
+        )
+        for path in paths
+    ]
+
+
+@pytest.mark.parametrize("method", ["DSS", "PiCANet"])
+def test_published_precision_recall_and_f_of_every_sod_image(shared: Path, method: str) -> None:
+    """The toolbox's adaptive scores: those of the map cut at twice its mean."""
+    with (shared / "data" / "sod" / "per_image_scores.csv").open(newline="") as file:
+        stored = {row["image"]: row for row in csv.DictReader(file) if row["method"] == method}
+    names = [path.stem for path in sorted((shared / "data" / "sod" / "masks").glob("*.png"))]
+    for name, (soft, truth) in zip(names, sod_pairs(shared, method, every=1), strict=True):
+        values = stretched(soft)
+        cut = values >= min(2 * values.mean(), 1)
+        curves = image_curves(cut, truth > 127, "curve", name)
+        for ours, theirs in ((curves.precision, "precision"), (curves.recall, "recall")):
+            # Any threshold but the lowest, which takes everything, finds this binary map.
+            assert ours[1] == pytest.approx(float(stored[name][f"adaptive_{theirs}"]), abs=1e-6)
+        assert curves.f[1] == pytest.approx(float(stored[name]["adaptive_F"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["DSS", "PiCANet"])
+def test_pysod_equals_the_package_on_sod(shared: Path, method: str) -> None:
+    assert_equals_the_package(sod_pairs(shared, method, every=10))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("method", ["DSS", "PiCANet"])
+def test_every_protocol_equals_its_loop_on_sod(shared: Path, method: str, protocol: str) -> None:
+    for soft, grey in sod_pairs(shared, method, every=100):
+        curves = image_curves(soft, grey > 127, protocol)
+        got = np.stack([curves.precision, curves.recall, curves.f, curves.iou])
+        np.testing.assert_allclose(got, loop(soft, grey > 127, protocol), rtol=0, atol=1e-12)
 
 
 def test_protocols_are_different_numbers_on_the_same_maps(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dseg.datasets.coco import open_coco
 from dseg.datasets.saliency import open_saliency
@@ -11,27 +12,44 @@ from dseg.errors import DsegError
 
 __all__ = ["LAYOUTS", "Sample", "Samples", "open_benchmark"]
 
-LAYOUTS: Mapping[str, Callable[[Path], Samples]] = {
+CHOICES = ("keep", "drop")
+LAYOUTS: Mapping[str, Callable[..., Samples]] = {
     "saliency": open_saliency,
     "voc": open_voc,
     "coco": open_coco,
 }
 
 
-def open_benchmark(layout: str, root: str | Path, *, images: int | None = None) -> Samples:
+def open_benchmark(
+    layout: str,
+    root: str | Path,
+    *,
+    images: int | None = None,
+    difficult: str = "keep",
+    crowd: str = "drop",
+) -> Samples:
     """Open a benchmark: a sequence of its samples, sorted by id, read when they are asked for.
 
     Args:
         layout: How its files lie: a key of `LAYOUTS`.
         root: Its folder.
         images: How many images it must have; None takes what is there.
+        difficult: ``keep`` or ``drop`` the boxes that VOC marks difficult or truncated.
+        crowd: ``keep`` or ``drop`` the boxes that COCO marks as crowds.
 
     Raises:
-        DsegError: Unknown layout; a folder or file is missing; another number of images.
+        DsegError: Unknown layout or choice; a folder or file is missing; another number of images.
     """
     if layout not in LAYOUTS:
         raise DsegError(f"no benchmark layout {layout!r}: expected one of {', '.join(LAYOUTS)}")
-    samples = LAYOUTS[layout](Path(root))
+    for name, choice in (("difficult", difficult), ("crowd", crowd)):
+        if choice not in CHOICES:
+            raise DsegError(f"{name} boxes {choice!r}: expected one of {', '.join(CHOICES)}")
+    boxes: dict[str, Any] = {
+        "voc": {"keep_difficult": difficult == "keep"},
+        "coco": {"keep_crowd": crowd == "keep"},
+    }
+    samples = LAYOUTS[layout](Path(root), **boxes.get(layout, {}))
     if images is not None and len(samples) != images:
         raise DsegError(
             f"{root}: has {len(samples)} images where {images} are expected; complete the data set "

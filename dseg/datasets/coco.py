@@ -13,20 +13,24 @@ from dseg.errors import DsegError
 LIST = "coco_20k_filenames.txt"  # ships with LOST and TokenCut
 
 
-def open_coco(root: Path) -> Samples:
+def open_coco(root: Path, *, keep_crowd: bool = False) -> Samples:
     """The images that the list names, with the boxes of their objects.
 
     ``root`` holds coco_20k_filenames.txt (lines ``train2014/<image>.jpg``), these images and
-    annotations/instances_train2014.json. As in LOST, crowds are dropped and boxes are rounded to
-    whole pixels. The annotations of all of train2014 are read at once, which takes some GB of
-    memory for a moment.
+    annotations/instances_train2014.json. As in LOST, boxes are rounded to whole pixels. The
+    annotations of all of train2014 are read at once, which takes some GB of memory for a moment.
+
+    Args:
+        root: The folder.
+        keep_crowd: False drops boxes of crowds, as LOST does; an image may then have no box.
 
     Raises:
         DsegError: A file or folder is missing, or one is not what it should be.
     """
     need_folder(root, "coco")
     images = _read_list(root)
-    boxes = _read_boxes(root / "annotations" / "instances_train2014.json", set(images))
+    annotations = root / "annotations" / "instances_train2014.json"
+    boxes = _read_boxes(annotations, set(images), keep_crowd)
 
     def make(id: str) -> Sample:
         return Sample(id, images[id], boxes=np.array(boxes[id], np.float64).reshape(-1, 4))
@@ -55,14 +59,16 @@ def _read_list(root: Path) -> dict[str, Path]:
     return images
 
 
-def _read_boxes(path: Path, ids: set[str]) -> dict[str, list[tuple[int, int, int, int]]]:
+def _read_boxes(
+    path: Path, ids: set[str], keep_crowd: bool
+) -> dict[str, list[tuple[int, int, int, int]]]:
     boxes: dict[str, list[tuple[int, int, int, int]]] = {id: [] for id in ids}
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
         names = {image["id"]: Path(image["file_name"]).stem for image in content["images"]}
         by_image = defaultdict(list)
         for item in content["annotations"]:
-            if not item["iscrowd"]:
+            if keep_crowd or not item["iscrowd"]:
                 by_image[names[item["image_id"]]].append(_corners(*item["bbox"]))
     except OSError as error:
         raise DsegError(

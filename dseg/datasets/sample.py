@@ -45,6 +45,14 @@ class Sample:
         """
         return _read(self.path, "RGB")
 
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image as `image` gives it; its pixels are not decoded.
+
+        Raises:
+            DsegError: The file is missing or not a readable image.
+        """
+        return _upright_size(self.path)
+
     def grey_mask(self) -> np.ndarray | None:
         """The true mask as stored, (H, W) uint8 from 0 to 255; None if there is none.
 
@@ -162,8 +170,20 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
+def read_grey(path: Path) -> np.ndarray:
+    """The grey values of an image file, (H, W) uint8, upright by its EXIF orientation.
+
+    Raises:
+        DsegError: The file is missing, not a readable image, or has more than 8 bits a value.
+    """
+    return _read(path, "L")
+
+
 def _read(path: Path, mode: str) -> np.ndarray:
     with _opened(path) as file:
+        # Pillow would cut such values at 255 and say nothing.
+        if file.mode.startswith(("I", "F")):
+            raise DsegError(f"{path}: has more than 8 bits a value: save it with 8 bits")
         return np.array(ImageOps.exif_transpose(file).convert(mode))
 
 

@@ -1,8 +1,8 @@
 """`dseg base`: train the embedded base model and write it as a pipeline folder.
 
-Two parts, each a command: `autoencoder` (a linear encoder in closed form, then its decoder) and
-`unet`. The U-Net needs the encoder only, so both can be trained at the same time; `export` puts
-them together.
+Each part is a command: `base-encoder` (linear, in closed form), `base-decoder` and `base-unet`. The
+last two need the encoder only, so both can be trained at the same time; `export` puts them
+together.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 import torch.multiprocessing as multiprocessing
+from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 
 from dseg.config import Settings
@@ -35,28 +36,47 @@ from dseg.world.renderer import captioned_images
 SECTIONS = ("seed", "world.size", "base")
 ENCODER_IMAGES = 2048  # enough for the covariance of 4 x 4 patches
 DECODER_SEED_OFFSET = 900
+ENCODER = "encoder.safetensors"
+CARD_FILES = ("README.md", "samples.png", "loss.png", "loss.csv", "learning.png", "learning.csv")
 
 
-def run_autoencoder(settings: Settings, out: Path) -> None:
-    """Fit the encoder, train the decoder.
+def run_encoder(settings: Settings, out: Path) -> None:
+    """Fit the linear encoder, in closed form.
 
     Args:
         settings: The sections named in `SECTIONS`.
-        out: Folder of the training: encoder.safetensors at once, autoencoder.safetensors and
-            its loss curve, autoencoder.csv, at the end.
+        out: Folder of the training; receives encoder.safetensors.
+    """
+    images, _ = captioned_images(
+        ENCODER_IMAGES, settings.seed + DECODER_SEED_OFFSET, size=settings.world.size
+    )
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    channels = settings.base.autoencoder.channels
+    torch.manual_seed(settings.seed)
+    model = build_autoencoder(channels)
+    coder.fix_encoder(model, *coder.principal_components(pixels, channels))
+    out.mkdir(parents=True, exist_ok=True)
+    _write(model.state_dict(), out / ENCODER)
+
+
+def run_decoder(settings: Settings, out: Path) -> None:
+    """Train the decoder to undo the encoder.
+
+    Args:
+        settings: The sections named in `SECTIONS`.
+        out: Folder of the training, with encoder.safetensors; receives autoencoder.safetensors
+            and its loss curve, autoencoder.csv.
+
+    Raises:
+        DsegError: The encoder is missing.
     """
     torch.set_num_threads(1)
     plan = settings.base.autoencoder
-    images, _ = captioned_images(plan.images, settings.seed + DECODER_SEED_OFFSET)
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    torch.manual_seed(settings.seed)
-    model = build_autoencoder(plan.channels)
-    mean, projection = coder.principal_components(
-        pixels[:ENCODER_IMAGES].float() / 255, plan.channels
+    model = _encoder(plan.channels, out)
+    images, _ = captioned_images(
+        plan.images, settings.seed + DECODER_SEED_OFFSET, size=settings.world.size
     )
-    coder.fix_encoder(model, mean, projection)
-    out.mkdir(parents=True, exist_ok=True)
-    _write(model.state_dict(), out / "encoder.safetensors")
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
     losses = coder.train_decoder(
         model,
         pixels,
@@ -74,6 +94,16 @@ def run_autoencoder(settings: Settings, out: Path) -> None:
     _write(model.state_dict(), out / "autoencoder.safetensors")
 
 
+def _encoder(channels: int, folder: Path) -> AutoencoderTiny:
+    """The auto-encoder with the fitted encoder and a decoder as it was drawn."""
+    path = folder / ENCODER
+    if not path.exists():
+        raise DsegError(f"{path}: not found; run base-encoder first")
+    model = build_autoencoder(channels)
+    model.load_state_dict(load_file(path))
+    return model
+
+
 def run_unet(settings: Settings, out: Path) -> None:
     """Train U-Net and text encoder, from the newest checkpoint if there is one.
 
@@ -85,8 +115,7 @@ def run_unet(settings: Settings, out: Path) -> None:
     Raises:
         DsegError: The encoder is missing, or the checkpoint is of another architecture.
     """
-    if not (out / "encoder.safetensors").exists():
-        raise DsegError(f"{out / 'encoder.safetensors'}: not found; train the autoencoder first")
+    _encoder(settings.base.autoencoder.channels, out)
     processes = settings.base.unet.processes
     with tempfile.TemporaryDirectory() as folder:
         rendezvous = Path(folder) / "rendezvous"
@@ -109,8 +138,7 @@ def _unet_process(rank: int, settings: Settings, out: Path, rendezvous: Path) ->
     )
     base.join(rank, plan.processes, rendezvous)
     channels = settings.base.autoencoder.channels
-    model = build_autoencoder(channels)
-    model.load_state_dict(load_file(out / "encoder.safetensors"))
+    model = _encoder(channels, out)
     tokenizer = build_tokenizer(VOCABULARY)
     torch.manual_seed(settings.seed)
     run = base.start(
@@ -186,32 +214,37 @@ class _Curve:
             )
 
 
-def export(settings: Settings, training: Path, out: Path) -> None:
+def averages(training: Path) -> list[Path]:
+    """The averaged weights that a training has saved, average-<samples>.safetensors, in order."""
+    return sorted(training.glob("average-*.safetensors"))
+
+
+def export(settings: Settings, training: Path, out: Path, average: Path | None = None) -> None:
     """Write the pipeline folder from trained parts; the model card in it stays.
 
     Args:
         settings: The sections named in `SECTIONS`.
-        training: Folder of `run_autoencoder` and `run_unet`; the newest average is taken.
+        training: Folder of `run_decoder` and `run_unet`.
         out: The pipeline folder; replaced as a whole.
+        average: The averaged weights to take; the newest if not given.
 
     Raises:
         DsegError: Nothing was trained yet.
     """
-    averages = sorted(training.glob("average-*.safetensors"))
-    if not averages:
+    saved = [average] if average else averages(training)
+    if not saved:
         raise DsegError(f"{training}: no average-*.safetensors; train the U-Net first")
     channels = settings.base.autoencoder.channels
     tokenizer = build_tokenizer(VOCABULARY)
     autoencoder = build_autoencoder(channels)
-    trained = training / "autoencoder.safetensors"
-    autoencoder.load_state_dict(load_file(trained))
+    autoencoder.load_state_dict(load_file(training / "autoencoder.safetensors"))
     model = base.Denoiser(build_text_encoder(tokenizer), build_unet(channels))
-    model.load_state_dict(load_file(averages[-1]))
+    model.load_state_dict(load_file(saved[-1]))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         staged = Path(folder) / "pipeline"
         assemble(tokenizer, model.text_encoder, model.unet, autoencoder).save_pretrained(staged)
-        for kept in ("README.md", "samples.png", "loss.png"):
+        for kept in CARD_FILES:
             if (out / kept).exists():
                 shutil.copy2(out / kept, staged / kept)
         if out.exists():

@@ -10,11 +10,12 @@ import numpy as np
 
 from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import open_benchmark
-from dseg.pipeline import fit, load_pipeline
+from dseg.pipeline import fit
 from dseg.progress import track
 from dseg.prompts import captions
 from dseg.shards import shard_range, write_shard
 from dseg.stages.inversion import invert_images
+from dseg.stages.model import base_model
 
 SECTIONS = ("model", "inversion", "benchmarks")
 
@@ -31,23 +32,21 @@ def run(settings: Settings, benchmark: str, root: Path, shard: int, out: Path) -
 
     Raises:
         DsegError: There is no such benchmark or shard, an image is unreadable, or as
-            `load_pipeline` and `invert`.
+            `base_model` and `invert`.
     """
-    inversion, model = settings.inversion, settings.model
+    inversion = settings.inversion
     entry = settings.benchmark(benchmark)
     samples = open_benchmark(entry.layout, root, images=entry.images)
     items = shard_range(len(samples), inversion.items_per_shard, shard)
     samples = samples[items.start : items.stop]
-    pipe = load_pipeline(
-        model.path, revision=model.revision, dtype=model.dtype, device=model.device
-    )
     parts = []
     starts = range(0, len(samples), inversion.batch_size)
-    for start in track(starts, f"inversion, {benchmark}, shard {shard}"):
-        batch = samples[start : start + inversion.batch_size]
-        images = np.stack([fit(pipe, sample.image()) for sample in batch])
-        said = captions(inversion.prompt, [sample.noun for sample in batch])
-        parts.append(invert_images(pipe, images, inversion, said))
+    with base_model(settings.model, "inversion.batch_size", inversion.batch_size) as pipe:
+        for start in track(starts, f"inversion, {benchmark}, shard {shard}"):
+            batch = samples[start : start + inversion.batch_size]
+            images = np.stack([fit(pipe, sample.image()) for sample in batch])
+            said = captions(inversion.prompt, [sample.noun for sample in batch])
+            parts.append(invert_images(pipe, images, inversion, said))
     write_shard(
         out,
         {"latents": np.concatenate(parts)},

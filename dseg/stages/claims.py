@@ -50,7 +50,9 @@ def run(
     Raises:
         DsegError: A table or shard is not usable, or their contents contradict each other.
     """
-    claims = judge_claims(settings, read_scores(evaluation, mask_methods, masks))
+    claims = judge_claims(
+        settings, read_scores(evaluation, mask_methods, masks, settings.evaluation.mode)
+    )
     command = f"make reproduce PROFILE={settings.profile}"
     text = to_markdown(claims, profile=settings.profile, tables=tables, command=command)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8"))

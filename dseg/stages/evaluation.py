@@ -11,10 +11,11 @@ from dseg.boxes import mask_to_box
 from dseg.config import Settings
 from dseg.datasets import Sample, Samples
 from dseg.errors import DsegError
-from dseg.evaluation import Case, Evaluation, all_foreground, centre_prior, evaluate
+from dseg.evaluation import Case, Evaluation, Evaluator, all_foreground, centre_prior
+from dseg.postprocessing import scored_maps
 from dseg.progress import track
 from dseg.shards import write_atomically
-from dseg.stages.scores import CURVES, IMAGES, SCORES
+from dseg.stages.scores import BOX_MODE, CURVES, IMAGES, SCORES
 from dseg.stages.truths import (
     group_shards,
     match_size,
@@ -35,17 +36,19 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
 
     A soft mask of another size than its truth is resized to it. The box that CorLoc judges is
     that of the resized mask under `evaluation.box`, for all methods alike. The trainings of a head
-    are scored one by one; `seed` counts them, and is 0 for what is not trained.
+    are scored one by one; `seed` counts them, and is 0 for what is not trained. Masks are scored in
+    every mode and after every post-processing of the settings; boxes are those of the mask as it
+    is, in mode box.
 
     Args:
         settings: The sections named in `SECTIONS`.
         artifacts: Folder of the profile's artifacts, where world/ lies.
         predictions: All shards to score, of heads and of AttentionCut:
             <folder>/<method>/<benchmark>/<shard>, with the field soft.
-        out: Folder for images.parquet (method, benchmark, seed, id, acc, iou, mae, max_f, hit),
-            scores.parquet (method, benchmark, seed, protocol, metric, value, images) and
-            curves.parquet (method, benchmark, seed, protocol, threshold, precision, recall, f,
-            iou).
+        out: Folder for images.parquet (method, benchmark, seed, postprocessing, mode, id, acc, iou,
+            mae, max_f, hit), scores.parquet (method, benchmark, seed, postprocessing, mode,
+            protocol, metric, value, images) and curves.parquet (method, benchmark, seed,
+            postprocessing, mode, protocol, threshold, precision, recall, f, iou).
 
     Raises:
         DsegError: A benchmark or shard is not usable, or does not hold the other's images.
@@ -57,7 +60,7 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
     work = [(method, name, 0) for method in BASELINES for name in settings.benchmarks] + [
         (*key, seed) for key, shards in groups.items() for seed in range(training_count(shards))
     ]
-    opened = {name: open_samples(settings, name, artifacts) for name in settings.benchmarks}
+    opened = {name: _open(settings, name, artifacts) for name in settings.benchmarks}
     images: list[pd.DataFrame] = []
     scores: list[pd.DataFrame] = []
     curves: list[pd.DataFrame] = []
@@ -68,13 +71,21 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
             if method in BASELINES
             else read_soft(samples, groups[method, name], seed)
         )
-        result = _evaluate(settings, masks)
-        for tables, table in (
-            (images, result.table),
-            (scores, _scores(settings, result)),
-            (curves, result.curves),
-        ):
-            tables.append(table.assign(method=method, benchmark=name, seed=seed))
+        for (postprocessing, mode), result in _evaluate(settings, masks).items():
+            for tables, table in (
+                (images, result.table),
+                (scores, _scores(settings, result)),
+                (curves, result.curves),
+            ):
+                tables.append(
+                    table.assign(
+                        method=method,
+                        benchmark=name,
+                        seed=seed,
+                        postprocessing=postprocessing,
+                        mode=mode,
+                    )
+                )
     shown = pd.concat(curves, ignore_index=True)
     shown = shown[shown["protocol"] == settings.evaluation.protocol]
     for file, table in (
@@ -85,34 +96,49 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
         _write(table, out / file)
 
 
-def _constant(samples: Samples, baseline: Callable[[int, int], np.ndarray]) -> _Masks:
-    for sample in samples:
-        truth = sample.grey_mask()
-        height, width = sample.image().shape[:2] if truth is None else truth.shape
-        yield sample, baseline(height, width)
-
-
-def _evaluate(settings: Settings, masks: _Masks) -> Evaluation:
+def _open(settings: Settings, benchmark: str, artifacts: Path) -> Samples:
     chosen = settings.evaluation
-    return evaluate(
-        (_case(settings, sample, soft) for sample, soft in masks),
-        protocols=chosen.protocols,
-        protocol=chosen.protocol,
-        threshold=chosen.threshold,
+    return open_samples(
+        settings, benchmark, artifacts, difficult=chosen.difficult, crowd=chosen.crowd
     )
 
 
-def _case(settings: Settings, sample: Sample, soft: np.ndarray) -> Case:
-    mask, box = sample.grey_mask(), None
+def _constant(samples: Samples, baseline: Callable[[int, int], np.ndarray]) -> _Masks:
+    for sample in samples:
+        yield sample, baseline(*sample.size())
+
+
+def _evaluate(settings: Settings, masks: _Masks) -> dict[tuple[str, str], Evaluation]:
+    """The scores of a method on a benchmark, by post-processing and mode."""
+    chosen = settings.evaluation
+    evaluators: dict[tuple[str, str], Evaluator] = {}
+    for sample, soft in masks:
+        for key, case in _cases(settings, sample, soft):
+            if key not in evaluators:
+                evaluators[key] = Evaluator(chosen.protocols, chosen.protocol, chosen.threshold)
+            evaluators[key].update(case)
+    return {key: evaluator.result() for key, evaluator in evaluators.items()}
+
+
+def _cases(
+    settings: Settings, sample: Sample, soft: np.ndarray
+) -> Iterator[tuple[tuple[str, str], Case]]:
+    chosen = settings.evaluation
+    mask = sample.mask() if chosen.truth == "half" else sample.grey_mask()
     if mask is not None:
-        soft = match_size(soft, (mask.shape[0], mask.shape[1]))
-    if sample.boxes is not None:
-        height, width = sample.image().shape[:2]
-        chosen = settings.evaluation
-        box = mask_to_box(
-            match_size(soft, (height, width)), rule=chosen.box, threshold=chosen.threshold
+        maps = scored_maps(
+            match_size(soft, (mask.shape[0], mask.shape[1])),
+            sample.image() if set(chosen.postprocessing) - {"none"} else None,
+            postprocessing=chosen.postprocessing,
+            modes=chosen.modes,
+            threshold=chosen.threshold,
         )
-    return Case(sample.id, soft, box, mask, sample.boxes)
+        for key, values in maps.items():
+            yield key, Case(sample.id, values, mask=mask)
+    if sample.boxes is not None:
+        soft = match_size(soft, sample.size())
+        box = mask_to_box(soft, rule=chosen.box, threshold=chosen.threshold)
+        yield ("none", BOX_MODE), Case(sample.id, soft, box, boxes=sample.boxes)
 
 
 def _scores(settings: Settings, result: Evaluation) -> pd.DataFrame:
@@ -134,7 +160,7 @@ def _scores(settings: Settings, result: Evaluation) -> pd.DataFrame:
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
-    ordered = ["method", "benchmark", "seed"]
+    ordered = ["method", "benchmark", "seed", "postprocessing", "mode"]
     table = table[ordered + [name for name in table if name not in ordered]]
     table = table.reset_index(drop=True)
     write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from dseg import comparison
 from dseg.attentioncut import Reason
+from dseg.boxes import above
 from dseg.charts import Curve, interval_chart, pair_chart, precision_recall_chart
 from dseg.config import Settings
 from dseg.crossmap import combine
@@ -74,7 +75,7 @@ def run(
     Raises:
         DsegError: A table, shard or benchmark is not usable.
     """
-    scores = read_scores(evaluation, mask_methods, masks)
+    scores = read_scores(evaluation, mask_methods, masks, settings.evaluation.mode)
     draw: dict[str, Callable[[], Figure]] = {
         "masks": partial(_masks, prompts, synthesis, masks),
         "mask-methods": partial(_mask_methods, settings, scores),
@@ -151,17 +152,13 @@ def _gallery(
         shape = (image.shape[0], image.shape[1])
         masks = {
             method: (
-                _above(match_size(soft[method][item], shape), settings.evaluation.threshold),
+                above(match_size(soft[method][item], shape), settings.evaluation.threshold),
                 ious[method].to_dict()[item],
             )
             for method in labels
         }
         items.append(Predicted(image, truth, masks))
     return prediction_gallery(items, labels)
-
-
-def _above(soft: np.ndarray, threshold: float) -> np.ndarray:
-    return soft / 255 > threshold if soft.dtype == np.uint8 else soft > threshold
 
 
 def _pick(shards: Sequence[Path], ids: set[str]) -> dict[str, np.ndarray]:

@@ -15,18 +15,14 @@ from dseg.checkpoint import write_heads
 from dseg.config import Settings, sections, settings_hash
 from dseg.errors import DsegError
 from dseg.head import LOSSES, Architecture, Epoch, build, parameter_count, train
-from dseg.pipeline import load_pipeline, model_identity
+from dseg.pipeline import model_identity
 from dseg.progress import track
 from dseg.prompts import captions, item_seed
 from dseg.settings import MAIN_MASKS, HeadSettings
 from dseg.shards import read_shards, write_atomically
 from dseg.stages.captions import read_nouns
-from dseg.stages.inputs import (
-    as_planes,
-    features_of,
-    network_device,
-    read_latents,
-)
+from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.model import base_model, memory_errors
 
 SECTIONS = ("seed", "model", "inversion", "features", "head")
 LEAST_PAIRS = 4  # fewer cannot be split into something to learn from and something to judge by
@@ -56,7 +52,7 @@ def run(
 
     Raises:
         DsegError: Shards are missing or not of the same items, too few masks were kept, or as
-            `load_pipeline`, `features_of` and `train`.
+            `base_model`, `features_of` and `train`.
     """
     head, out = settings.head, Path(out)
     ids, images, targets = read_pairs(synthesis, masks, head)
@@ -83,18 +79,19 @@ def run(
     for training in range(head.seeds):
         seed = item_seed(settings.seed, f"head:{training}")
         network = build(architecture, seed).to(device)
-        state, curve = train(
-            network,
-            inputs,
-            torch.from_numpy(targets),
-            epochs=head.epochs,
-            batch_size=head.batch_size,
-            learning_rate=head.learning_rate,
-            validation_fraction=head.validation_fraction,
-            seed=seed,
-            criterion=LOSSES[head.loss],
-            progress=partial(track, label=f"head, {out.name}, {training + 1} of {head.seeds}"),
-        )
+        with memory_errors("head.batch_size", head.batch_size):
+            state, curve = train(
+                network,
+                inputs,
+                torch.from_numpy(targets),
+                epochs=head.epochs,
+                batch_size=head.batch_size,
+                learning_rate=head.learning_rate,
+                validation_fraction=head.validation_fraction,
+                seed=seed,
+                criterion=LOSSES[head.loss],
+                progress=partial(track, label=f"head, {out.name}, {training + 1} of {head.seeds}"),
+            )
         states.append(state)
         curves.append(curve)
     model = settings.model
@@ -111,7 +108,7 @@ def run(
             "model": {
                 "path": model.path,
                 "revision": model.revision,
-                "identity": model_identity(model.path, revision=model.revision),
+                "identity": model_identity(model.path, revision=model.revision, dtype=model.dtype),
             },
         }
     write_curves(out / "curve.csv", curves)
@@ -162,20 +159,19 @@ def _features(
     settings: Settings, latents: Sequence[Path], prompts: Path, ids: Sequence[str]
 ) -> tuple[Tensor, ...]:
     rows = read_latents(latents, ids)
-    model = settings.model
-    pipe = load_pipeline(
-        model.path, revision=model.revision, dtype=model.dtype, device=model.device
-    )
-    return features_of(
-        pipe,
-        rows,
-        ids,
-        features=settings.features,
-        inversion=settings.inversion,
-        said=captions(settings.features.prompt, read_nouns(prompts, ids)),
-        seed=settings.seed,
-        label="features",
-    )
+    with base_model(
+        settings.model, "inversion.batch_size", settings.inversion.batch_size, images=0
+    ) as pipe:
+        return features_of(
+            pipe,
+            rows,
+            ids,
+            features=settings.features,
+            inversion=settings.inversion,
+            said=captions(settings.features.prompt, read_nouns(prompts, ids)),
+            seed=settings.seed,
+            label="features",
+        )
 
 
 def write_curves(path: Path, curves: Sequence[Sequence[Epoch]]) -> None:

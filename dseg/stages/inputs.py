@@ -14,13 +14,13 @@ from dseg.features import attention_features, decoder_features, untrained
 from dseg.inversion import noise_to, snap
 from dseg.pipeline import alphas_cumprod, train_timesteps
 from dseg.progress import track
-from dseg.prompts import Phrase, item_seed, noun_span
+from dseg.prompts import Phrase, captions, item_seed, noun_span
 from dseg.settings import FeaturesSettings, InversionSettings
 from dseg.shards import read_shards
 from dseg.stages.captions import caption_embeddings
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 
 def read_latents(paths: Sequence[Path], ids: Sequence[str]) -> np.ndarray:
@@ -76,13 +76,47 @@ def features_of(
     Raises:
         DsegError: The latents wanted were not kept, or the decoder lacks a stride.
     """
+    starts = range(0, len(ids), inversion.batch_size)
+    slices = [slice(start, start + inversion.batch_size) for start in starts]
+    unet = _network(pipe, features, seed)
+    parts = [
+        batch_features(
+            pipe,
+            latents[rows],
+            ids[rows],
+            features=features,
+            inversion=inversion,
+            said=said[rows],
+            unet=unet,
+            seed=seed,
+        )
+        for rows in track(slices, label)
+    ]
+    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
+
+
+def batch_features(
+    pipe: "StableDiffusionPipeline",
+    latents: np.ndarray,
+    ids: Sequence[str],
+    *,
+    features: FeaturesSettings,
+    inversion: InversionSettings,
+    seed: int,
+    said: Sequence[Phrase] | None = None,
+    unet: "UNet2DConditionModel | None" = None,
+) -> tuple[Tensor, ...]:
+    """As `features_of`, for one batch of items.
+
+    Without captions, `features.prompt` is said of all; without a U-Net, it is made here.
+    """
     kept = inversion.timesteps
     if latents.shape[1] != len(kept):
         raise DsegError(
             f"latents at {latents.shape[1]} timesteps, but inversion.timesteps are {list(kept)}: "
             "run the stage inversion again"
         )
-    wanted = features.timesteps if features.source == "inversion" else (0.0,)
+    wanted = latents_wanted(features)
     absent = [fraction for fraction in wanted if fraction not in kept]
     if absent:
         raise DsegError(
@@ -92,30 +126,39 @@ def features_of(
     count = train_timesteps(pipe)
     timesteps = [snap(fraction, inversion.steps, count) for fraction in features.timesteps]
     columns = [kept.index(fraction) for fraction in wanted]
-    alphas = alphas_cumprod(pipe)
-    unet = untrained(pipe.unet, seed) if features.weights == "random" else pipe.unet
-    parts: list[tuple[Tensor, ...]] = []
-    for start in track(range(0, len(ids), inversion.batch_size), label):
-        items = slice(start, start + inversion.batch_size)
-        states = torch.from_numpy(latents[items, columns]).float().transpose(0, 1)
-        if features.source == "clean":
-            states = states.expand(len(timesteps), *states.shape[1:])
-        elif features.source == "noise":
-            # Not the seed of synthesis: its noise is what an inverted image should lead back to.
-            seeds = [item_seed(seed, f"{item}:features") for item in ids[items]]
-            states = torch.stack([noise_to(states[0], float(alphas[t]), seeds) for t in timesteps])
-        context = caption_embeddings(pipe, said[items])
-        maps: tuple[Tensor, ...] = ()
-        if "decoder" in features.maps:
-            maps = decoder_features(unet, states, timesteps, features.strides, context)
-        if "attention" in features.maps:
-            spans = [noun_span(pipe.tokenizer, phrase) for phrase in said[items]]
-            nouns = noun_columns(spans, context.shape[1])
-            maps += (
-                attention_features(unet, states, timesteps, features.strides[0], context, nouns),
-            )
-        parts.append(tuple(values.to("cpu", torch.float16) for values in maps))
-    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
+    states = torch.from_numpy(latents[:, columns]).float().transpose(0, 1)
+    if features.source == "clean":
+        states = states.expand(len(timesteps), *states.shape[1:])
+    elif features.source == "noise":
+        # Not the seed of synthesis: its noise is what an inverted image should lead back to.
+        seeds = [item_seed(seed, f"{item}:features") for item in ids]
+        alphas = alphas_cumprod(pipe)
+        states = torch.stack([noise_to(states[0], float(alphas[t]), seeds) for t in timesteps])
+    if said is None:
+        said = captions(features.prompt, [None] * len(ids))
+    if unet is None:
+        unet = _network(pipe, features, seed)
+    context = caption_embeddings(pipe, said)
+    maps: tuple[Tensor, ...] = ()
+    if "decoder" in features.maps:
+        maps = decoder_features(unet, states, timesteps, features.strides, context)
+    if "attention" in features.maps:
+        spans = [noun_span(pipe.tokenizer, phrase) for phrase in said]
+        nouns = noun_columns(spans, context.shape[1])
+        stride = features.strides[0]
+        maps += (attention_features(unet, states, timesteps, stride, context, nouns),)
+    return tuple(values.to("cpu", torch.float16) for values in maps)
+
+
+def _network(
+    pipe: "StableDiffusionPipeline", features: FeaturesSettings, seed: int
+) -> "UNet2DConditionModel":
+    return untrained(pipe.unet, seed) if features.weights == "random" else pipe.unet
+
+
+def latents_wanted(features: FeaturesSettings) -> tuple[float, ...]:
+    """Fractions at which the latents must be known that features are made from."""
+    return features.timesteps if features.source == "inversion" else (0.0,)
 
 
 def as_planes(images: np.ndarray) -> Tensor:

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from dseg.config import Settings, sections, settings_hash
 from dseg.inversion import grid, invert, snap
-from dseg.pipeline import alphas_cumprod, encode, load_pipeline, predict, train_timesteps
+from dseg.pipeline import alphas_cumprod, encode, predict, train_timesteps
 from dseg.progress import track
 from dseg.prompts import Phrase, captions
 from dseg.settings import InversionSettings
 from dseg.shards import read_shard, write_shard
 from dseg.stages.captions import caption_embeddings, read_nouns
+from dseg.stages.model import base_model
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -34,22 +35,19 @@ def run(settings: Settings, synthesis: Path, prompts: Path, out: Path) -> None:
             `inversion.timesteps`.
 
     Raises:
-        DsegError: The shard is missing or not of that stage, or as `load_pipeline` and `invert`.
+        DsegError: The shard is missing or not of that stage, or as `base_model` and `invert`.
     """
     shard = read_shard(synthesis, stage="synthesis", fields=["image"])
-    model = settings.model
-    pipe = load_pipeline(
-        model.path, revision=model.revision, dtype=model.dtype, device=model.device
-    )
     images, size = shard.fields["image"], settings.inversion.batch_size
     said = captions(settings.inversion.prompt, read_nouns(prompts, shard.ids))
     starts = range(0, len(images), size)
-    parts = [
-        invert_images(
-            pipe, images[start : start + size], settings.inversion, said[start : start + size]
-        )
-        for start in track(starts, f"inversion, {Path(synthesis).name}")
-    ]
+    with base_model(settings.model, "inversion.batch_size", size) as pipe:
+        parts = [
+            invert_images(
+                pipe, images[start : start + size], settings.inversion, said[start : start + size]
+            )
+            for start in track(starts, f"inversion, {Path(synthesis).name}")
+        ]
     write_shard(
         out,
         {"latents": np.concatenate(parts)},
@@ -63,7 +61,7 @@ def invert_images(
     pipe: "StableDiffusionPipeline",
     images: np.ndarray,
     inversion: InversionSettings,
-    said: Sequence[Phrase],
+    said: Sequence[Phrase] | None = None,
 ) -> np.ndarray:
     """Latents of one batch of images, uint8 (B, H, W, 3), at `inversion.timesteps`.
 
@@ -71,12 +69,14 @@ def invert_images(
         pipe: The base model.
         images: uint8 (B, H, W, 3), at the model's size.
         inversion: How to invert.
-        said: The caption of each image.
+        said: The caption of each image; None says the same of all, `inversion.prompt`.
 
     Returns:
         float16 (B, T, C, h, w).
     """
     count = train_timesteps(pipe)
+    if said is None:
+        said = captions(inversion.prompt, [None] * len(images))
     context = caption_embeddings(pipe, said)  # (B, L, D)
 
     def denoise(sample: Tensor, timestep: int) -> Tensor:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from dseg.boxes import mask_to_box
@@ -15,11 +14,12 @@ from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import Samples, open_benchmark
 from dseg.errors import DsegError
 from dseg.head import predict
-from dseg.pipeline import load_pipeline, model_identity
+from dseg.pipeline import model_identity, stretch
 from dseg.prompts import captions
 from dseg.settings import FeaturesSettings
 from dseg.shards import shard_range, write_shard
 from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.model import base_model
 from dseg.stages.truths import match_size
 
 SECTIONS = (
@@ -73,20 +73,20 @@ def run(
     inputs: tuple[Tensor, ...] = ()
     if architecture.input == "features":
         _check_origin(settings, head, about)
-        pipe = load_pipeline(
-            model.path, revision=model.revision, dtype=model.dtype, device=model.device
-        )
         features = FeaturesSettings.model_validate(about["features"])
-        maps = features_of(
-            pipe,
-            read_latents(latents, samples.ids),
-            samples.ids,
-            features=features,
-            inversion=settings.inversion,
-            said=captions(features.prompt, [sample.noun for sample in samples]),
-            seed=settings.seed,
-            label=f"prediction, {benchmark}, shard {shard}",
-        )
+        with base_model(
+            model, "inversion.batch_size", settings.inversion.batch_size, images=0
+        ) as pipe:
+            maps = features_of(
+                pipe,
+                read_latents(latents, samples.ids),
+                samples.ids,
+                features=features,
+                inversion=settings.inversion,
+                said=captions(features.prompt, [sample.noun for sample in samples]),
+                seed=settings.seed,
+                label=f"prediction, {benchmark}, shard {shard}",
+            )
         if tuple(values.shape[1] for values in maps) != architecture.channels:
             raise DsegError(f"{head}: expects other features than the model gives: train it again")
         inputs = maps
@@ -118,15 +118,11 @@ def run(
 
 def _read_images(samples: Samples, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Images resized to ``size``, uint8 (n, H, W, 3), and their original sizes, int32 (n, 2)."""
-    height, width = size
     images, sizes = [], []
     for sample in samples:
         image = sample.image()
         sizes.append(image.shape[:2])
-        if image.shape[:2] != size:  # as dseg.pipeline.fit, without a pipeline
-            resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-            image = np.asarray(resized)
-        images.append(image)
+        images.append(stretch(image, size))
     return np.stack(images), np.array(sizes, dtype=np.int32)
 
 
@@ -140,7 +136,8 @@ def _check_origin(settings: Settings, head: Path, about: Mapping[str, Any]) -> N
                 "train it again"
             )
     model = settings.model
-    if model_identity(model.path, revision=model.revision) != about["model"]["identity"]:
+    identity = model_identity(model.path, revision=model.revision, dtype=model.dtype)
+    if identity != about["model"]["identity"]:
         raise DsegError(
             f"{head}: trained on features of {about['model']['path']}, whose files are not those "
             f"of {model.path}: train it again"

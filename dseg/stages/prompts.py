@@ -9,6 +9,7 @@ from dseg.errors import DsegError
 from dseg.pipeline import load_tokenizer
 from dseg.prompts import build_prompts
 from dseg.shards import write_atomically
+from dseg.stages.class_names import names_of
 
 SECTIONS = ("seed", "model.path", "model.revision", "prompts")
 COLUMNS = ("id", "text", "token_start", "token_end", "seed")  # those later stages read
@@ -22,12 +23,12 @@ def run(settings: Settings, out: Path) -> None:
         out: The Parquet file; see `build_prompts` for its columns.
 
     Raises:
-        DsegError: As `build_prompts` and `load_tokenizer`.
+        DsegError: As `build_prompts`, `names_of` and `load_tokenizer`.
     """
     model, prompts = settings.model, settings.prompts
     table = build_prompts(
         load_tokenizer(model.path, revision=model.revision),
-        classes=prompts.classes,
+        classes=names_of(prompts.classes),
         templates=prompts.templates,
         contexts=prompts.contexts,
         count=prompts.count,

@@ -12,11 +12,12 @@ from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import Sample, open_benchmark
 from dseg.errors import DsegError
 from dseg.inversion import snap
-from dseg.pipeline import encode, fit, load_pipeline, timestep_at, train_timesteps
+from dseg.pipeline import encode, fit, timestep_at, train_timesteps
 from dseg.progress import track
 from dseg.prompts import Phrase, item_seed
 from dseg.recording import noised, noun_prompt, record
 from dseg.shards import read_shards, shard_range, write_shard
+from dseg.stages.model import base_model
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -54,7 +55,7 @@ def run(
 
     Raises:
         DsegError: There is no such benchmark or shard; an image is unreadable, or its class or
-            its inverted latents are wanted and not there; or as `load_pipeline` and `record`.
+            its inverted latents are wanted and not there; or as `base_model` and `record`.
     """
     recording, attention = settings.recording, settings.attention
     entry = settings.benchmark(benchmark)
@@ -64,25 +65,22 @@ def run(
     inverted: dict[str, np.ndarray] = {}
     if recording.latents == "inversion":
         inverted = _read_latents(settings, latents, samples.ids)
-    model = settings.model
-    pipe = load_pipeline(
-        model.path, revision=model.revision, dtype=model.dtype, device=model.device
-    )
-    timesteps = [_timestep(settings, pipe, fraction) for fraction in recording.timesteps]
     plan = AttentionPlan(attention.cross_strides, attention.affinity_stride, attention.neighbours)
     parts: list[dict[str, np.ndarray]] = []
     starts = range(0, len(samples), recording.batch_size)
-    for start in track(starts, f"recording, {benchmark}, shard {shard}"):
-        batch = samples[start : start + recording.batch_size]
-        images = np.stack([fit(pipe, sample.image()) for sample in batch])
-        if inverted:
-            rows = np.stack([inverted[sample.id] for sample in batch])  # (B, T, C, h, w)
-            z = torch.from_numpy(rows).float()
-        else:
-            seeds = [item_seed(settings.seed, sample.id) for sample in batch]
-            z = noised(pipe, encode(pipe, images), seeds, timesteps)
-        phrases = [_phrase(sample, recording.noun) for sample in batch]
-        parts.append({"image": images} | record(pipe, z, timesteps, phrases, plan).fields())
+    with base_model(settings.model, "recording.batch_size", recording.batch_size) as pipe:
+        timesteps = [_timestep(settings, pipe, fraction) for fraction in recording.timesteps]
+        for start in track(starts, f"recording, {benchmark}, shard {shard}"):
+            batch = samples[start : start + recording.batch_size]
+            images = np.stack([fit(pipe, sample.image()) for sample in batch])
+            if inverted:
+                rows = np.stack([inverted[sample.id] for sample in batch])  # (B, T, C, h, w)
+                z = torch.from_numpy(rows).float()
+            else:
+                seeds = [item_seed(settings.seed, sample.id) for sample in batch]
+                z = noised(pipe, encode(pipe, images), seeds, timesteps)
+            phrases = [_phrase(sample, recording.noun) for sample in batch]
+            parts.append({"image": images} | record(pipe, z, timesteps, phrases, plan).fields())
     write_shard(
         out,
         {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},

@@ -12,15 +12,23 @@ from dseg.shards import read_shards
 IMAGES, SCORES, CURVES = "images.parquet", "scores.parquet", "curves.parquet"
 
 
+BOX_MODE = "box"  # of rows about boxes, which have no other
+
+
 def read_scores(
-    evaluation: Path, mask_methods: Path, masks: Sequence[Path], round_trips: Sequence[Path] = ()
+    evaluation: Path,
+    mask_methods: Path,
+    masks: Sequence[Path],
+    mode: str,
+    round_trips: Sequence[Path] = (),
 ) -> Scores:
-    """Read the scores of a run.
+    """Read the scores of a run in one mode and without post-processing.
 
     Args:
         evaluation: Folder of the stage evaluation.
         mask_methods: Table of the stage mask_methods.
         masks: All shards of masks of the synthetic images.
+        mode: The one of the setting `evaluation.mode`.
         round_trips: Tables of the stage round_trip; none if it was not run.
 
     Raises:
@@ -28,18 +36,25 @@ def read_scores(
     """
     kept = read_shards(masks, stage="attentioncut", fields=["kept"]).fields["kept"]
     return Scores(
-        images=_read(evaluation / IMAGES),
-        table=_read(evaluation / SCORES),
-        curves=_read(evaluation / CURVES),
-        masks=_read(mask_methods),
+        images=_plain(read_table(evaluation / IMAGES), mode),
+        table=_plain(read_table(evaluation / SCORES), mode),
+        curves=_plain(read_table(evaluation / CURVES), mode),
+        masks=read_table(mask_methods),
         kept=int(kept.sum()),
         made=len(kept),
-        round_trips=pd.concat([_read(path) for path in round_trips]) if round_trips else None,
+        round_trips=pd.concat([read_table(path) for path in round_trips]) if round_trips else None,
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of scores; raises DsegError if it is missing or unreadable."""
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DsegError(f"{path}: no readable table; run the stage that makes it") from error
+
+
+def _plain(table: pd.DataFrame, mode: str) -> pd.DataFrame:
+    """The rows that the main tables and figures show, without the columns that tell them apart."""
+    chosen = (table["postprocessing"] == "none") & table["mode"].isin([mode, BOX_MODE])
+    return table[chosen].drop(columns=["postprocessing", "mode"]).reset_index(drop=True)

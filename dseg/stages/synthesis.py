@@ -6,9 +6,9 @@ import numpy as np
 
 from dseg.attention import AttentionPlan
 from dseg.config import Settings, sections, settings_hash
-from dseg.pipeline import load_pipeline
 from dseg.progress import track
 from dseg.shards import shard_range, write_shard
+from dseg.stages.model import base_model
 from dseg.stages.prompts import read_prompts
 from dseg.synthesis import synthesise
 
@@ -25,32 +25,33 @@ def run(settings: Settings, prompts: Path, shard: int, out: Path) -> None:
         out: The shard's file. Fields: image, cross_<stride>, affinity_indices, affinity_weights.
 
     Raises:
-        DsegError: There is no such shard, or as `load_pipeline` and `synthesise`.
+        DsegError: There is no such shard, or as `base_model` and `synthesise`.
     """
     table = read_prompts(prompts)
     synthesis, attention = settings.synthesis, settings.attention
     items = shard_range(len(table), synthesis.items_per_shard, shard)
     table = table.iloc[items.start : items.stop]
-    model = settings.model
-    pipe = load_pipeline(
-        model.path, revision=model.revision, dtype=model.dtype, device=model.device
-    )
     plan = AttentionPlan(attention.cross_strides, attention.affinity_stride, attention.neighbours)
+    # Under guidance, the U-Net sees each latent twice.
+    rows = synthesis.batch_size * (2 if synthesis.guidance > 1 else 1)
     parts: list[dict[str, np.ndarray]] = []
-    starts = range(0, len(table), synthesis.batch_size)
-    for start in track(starts, f"synthesis, shard {shard}"):
-        batch = table.iloc[start : start + synthesis.batch_size]
-        result = synthesise(
-            pipe,
-            batch["text"].tolist(),
-            list(zip(batch["token_start"], batch["token_end"], strict=True)),
-            batch["seed"].tolist(),
-            steps=synthesis.steps,
-            guidance=synthesis.guidance,
-            record=attention.timesteps,
-            plan=plan,
-        )
-        parts.append({"image": result.images} | result.attention.fields())
+    with base_model(
+        settings.model, "synthesis.batch_size", synthesis.batch_size, rows=rows
+    ) as pipe:
+        starts = range(0, len(table), synthesis.batch_size)
+        for start in track(starts, f"synthesis, shard {shard}"):
+            batch = table.iloc[start : start + synthesis.batch_size]
+            result = synthesise(
+                pipe,
+                batch["text"].tolist(),
+                list(zip(batch["token_start"], batch["token_end"], strict=True)),
+                batch["seed"].tolist(),
+                steps=synthesis.steps,
+                guidance=synthesis.guidance,
+                record=attention.timesteps,
+                plan=plan,
+            )
+            parts.append({"image": result.images} | result.attention.fields())
     write_shard(
         out,
         {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},

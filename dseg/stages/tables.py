@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from dseg.benchmark_tables import build_benchmark_tables
 from dseg.config import Settings
 from dseg.shards import write_atomically
-from dseg.stages.scores import read_scores
-from dseg.table import FORMS
+from dseg.stages.scores import SCORES, read_scores, read_table
+from dseg.table import FORMS, Table
 from dseg.tables import build_tables, metrics
 
 SECTIONS = (
@@ -49,11 +50,18 @@ def run(
     Raises:
         DsegError: A table or shard is not usable, or their contents contradict each other.
     """
-    scores = read_scores(evaluation, mask_methods, masks, round_trips)
-    for table in build_tables(settings, scores):
-        for suffix, form in FORMS.items():
-            _write(form(table), out / "tables" / f"{table.name}.{suffix}")
+    mode = settings.evaluation.mode
+    scores = read_scores(evaluation, mask_methods, masks, mode, round_trips)
+    public = build_benchmark_tables(settings, read_table(evaluation / SCORES))
+    for table in [*build_tables(settings, scores), *public]:
+        write_table(table, out / "tables")
     _write(json.dumps(metrics(settings, scores), indent=1) + "\n", out / METRICS)
+
+
+def write_table(table: Table, folder: Path) -> None:
+    """Write <folder>/<table>.{csv,md,tex,html}."""
+    for suffix, form in FORMS.items():
+        _write(form(table), folder / f"{table.name}.{suffix}")
 
 
 def _write(text: str, path: Path) -> None:

@@ -68,7 +68,9 @@ def run(
     reproduction = Reproduction(
         profile=settings.profile,
         settings=sections(settings),
-        model=model_identity(settings.model.path, revision=settings.model.revision),
+        model=model_identity(
+            settings.model.path, revision=settings.model.revision, dtype=settings.model.dtype
+        ),
         whole=Record(
             name=settings.profile,
             metrics=json.loads(_need(results / "metrics.json").read_text(encoding="utf-8")),

@@ -13,20 +13,31 @@ from dseg.settings import WORLD
 from dseg.shards import read_shard
 
 
-def open_samples(settings: Settings, benchmark: str, artifacts: Path) -> Samples:
+def open_samples(
+    settings: Settings,
+    benchmark: str,
+    artifacts: Path,
+    *,
+    difficult: str = "keep",
+    crowd: str = "drop",
+) -> Samples:
     """The samples of a benchmark of the settings.
 
     Args:
         settings: The section benchmarks.
         benchmark: Its name.
         artifacts: Folder artifacts/<profile>, for roots that start with world/.
+        difficult: As in `open_benchmark`; of matter where boxes are scored.
+        crowd: The same.
 
     Raises:
         DsegError: There is no such benchmark, or as `open_benchmark`.
     """
     chosen = settings.benchmark(benchmark)
     root = artifacts / chosen.root if chosen.root.startswith(WORLD) else Path(chosen.root)
-    return open_benchmark(chosen.layout, root, images=chosen.images)
+    return open_benchmark(
+        chosen.layout, root, images=chosen.images, difficult=difficult, crowd=crowd
+    )
 
 
 def group_shards(shards: Sequence[Path]) -> dict[tuple[str, str], list[Path]]:

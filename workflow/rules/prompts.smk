@@ -2,6 +2,7 @@
 rule prompts:
     input:
         model=plan.model(),
+        classes=plan.class_file(),
         settings=plan.stamp("prompts"),
         code=plan.code("prompts"),
     output:

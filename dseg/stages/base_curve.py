@@ -1,0 +1,103 @@
+"""`dseg base-curve`: how localisation and samples grow while the base model trains.
+
+Every checkpoint's averaged weights are measured with the same prompts, seeds and images.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dseg.config import Settings
+from dseg.datasets import open_benchmark
+from dseg.pipeline import load_pipeline
+from dseg.progress import track
+from dseg.shards import write_atomically
+from dseg.stages.base import averages, export
+from dseg.stages.instruments import read_classifier
+from dseg.world.backgrounds import TRAIN_CONTEXTS
+from dseg.world.captions import caption
+from dseg.world.instruments import name_kinds
+from dseg.world.kinds import KIND_NAMES
+from dseg.world.quality import localisation, noun_maps, sample
+
+SECTIONS = ("seed", "world.size", "base", "synthesis.steps", "synthesis.guidance")
+FIRST = 10_000  # samples; from here the checkpoints measured grow by about a third
+GROWTH = 1.33
+ROOT = 0.5  # exponent of the second measure of localisation
+COLUMNS = ("samples", "localisation", "localisation_root", "accuracy")
+
+
+def run(settings: Settings, training: Path, instruments: Path, val: Path, out: Path) -> None:
+    """Measure the checkpoints of a training, spaced evenly on a logarithmic scale.
+
+    Args:
+        settings: The sections named in `SECTIONS`.
+        training: Folder of the training, with average-<samples>.safetensors.
+        instruments: Folder of the stage instruments.
+        val: The rendered split val: captions, images, masks.
+        out: CSV file: samples seen, IoU of the noun's map and of its root at Otsu's threshold,
+            share of sampled images of which the classifier names the prompted kind.
+    """
+    torch.set_num_threads(1)
+    classifier = read_classifier(instruments)
+    samples = open_benchmark("saliency", val)
+    asked = list(product(KIND_NAMES, TRAIN_CONTEXTS))
+    prompts = [caption(kind, context) for kind, context in asked]
+    rows: list[Mapping[str, Any]] = []
+    for path in track(spaced(averages(training)), "learning curve"):
+        with tempfile.TemporaryDirectory() as folder:
+            export(settings, training, Path(folder) / "model", path)
+            pipe = load_pipeline(Path(folder) / "model", device="cpu")
+        images = sample(
+            pipe, prompts, steps=settings.synthesis.steps, guidance=settings.synthesis.guidance
+        )
+        named = name_kinds(classifier, images)
+        maps = noun_maps(pipe, samples)
+        rows.append(
+            {
+                "samples": samples_seen(path),
+                "localisation": round(localisation(maps, samples), 4),
+                "localisation_root": round(localisation(maps, samples, ROOT), 4),
+                "accuracy": round(
+                    sum(name == kind for name, (kind, _) in zip(named, asked, strict=True))
+                    / len(asked),
+                    4,
+                ),
+            }
+        )
+        _write(rows, Path(out))
+
+
+def samples_seen(average: Path) -> int:
+    """How many samples a checkpoint had seen, by its name average-<samples>.safetensors."""
+    return int(re.sub(r"\D", "", average.stem))
+
+
+def spaced(paths: Sequence[Path]) -> list[Path]:
+    """The checkpoints to measure: each about a third later than the one before, and the last."""
+    chosen: list[Path] = []
+    for path in paths:
+        least = samples_seen(chosen[-1]) * GROWTH if chosen else FIRST
+        if samples_seen(path) >= least:
+            chosen.append(path)
+    if paths and paths[-1] not in chosen:
+        chosen.append(paths[-1])
+    return chosen
+
+
+def _write(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_atomically(path, write)

@@ -1,0 +1,17 @@
+# Instruments that judge the embedded world's images; no part of the method reads them.
+rule instruments:
+    input:
+        val=plan.artifact("world/val"),
+        settings=plan.stamp("instruments"),
+        code=plan.code("instruments"),
+    output:
+        classifier=plan.artifact("instruments/classifier.safetensors"),
+        segmenter=plan.artifact("instruments/segmenter.safetensors"),
+        quality=plan.artifact("instruments/quality.json"),
+    log:
+        plan.log("instruments"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg instruments --settings {input.settings} --val {input.val}"
+        " --out $(dirname {output.quality}) 2>&1 | tee {log}"
