@@ -168,9 +168,9 @@ def test_every_kind_of_ablation_has_its_table(tmp_path):
         "20 steps, 1 iteration, no prompt",
         "50 steps, explicit, no prompt",
     ]
-    assert [row[1:] for row in tables["round-trip"].cells] == [
-        ("4", "1.35 [1.20, 1.50]", "40.0"),
-        ("4", "2.35 [2.20, 2.50]", "39.0"),
+    assert [(row[1], row[2].split()[0], row[3]) for row in tables["round-trip"].cells] == [
+        ("4", "1.35", "40.0"),
+        ("4", "2.35", "39.0"),
     ]
     assert rows["round-trip"] == rows["inversions"]
     assert rows["blocks"] == [

@@ -14,7 +14,7 @@ from made_up_scores import made_up_scores, write_tables
 from dseg import comparison
 from dseg.claims import judge_claims, to_records
 from dseg.errors import DsegError
-from dseg.pipeline import PARTS
+from dseg.model_files import PARTS
 from dseg.shards import write_shard
 from dseg.stages import tracking
 from dseg.tracking import DataSet, Record, Reproduction, flatten, log
@@ -168,6 +168,9 @@ def test_the_stage_logs_every_table_with_its_figures_and_data(tmp_path, store, c
     (tmp_path / "model").mkdir()
     index = json.dumps({part: ["library", "class"] for part in PARTS})
     (tmp_path / "model" / "model_index.json").write_text(index)
+    for file in ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json"):
+        (tmp_path / "model" / file).parent.mkdir()
+        (tmp_path / "model" / file).write_text('{"beta_start": 0.1}')
     masks = artifacts / "masks" / "00000-of-00001.safetensors"
     fields = {"kept": np.array([True, False])}
     write_shard(masks, fields, ids=["a", "b"], stage="attentioncut", settings_hash="x")
