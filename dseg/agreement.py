@@ -23,8 +23,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
             )
         if "{context}" in template and not prompts.contexts:
             yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
-    for name, changes in settings.recordings.items():
-        own: Key = ("recordings", name)
+    yield from _mask_contradictions(settings)
+    recordings = [("recordings", *each) for each in settings.recordings.items()]
+    recordings += [("mask_recordings", *each) for each in settings.mask_recordings.items()]
+    for group, name, changes in recordings:
+        own: Key = (group, name)
         recording = settings.recorded(name)
         if recording.latents == "inversion":
             why = "latents: inversion"
@@ -91,6 +94,34 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
             "expected 'none' among them, which the main tables show, got "
             f"{list(evaluation.postprocessing)}",
         )
+
+
+def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
+    """What mask methods ask for, and no recording has."""
+    strides = settings.attention.cross_strides
+    if not set(settings.attentioncut.cross_strides) <= set(strides):
+        yield (
+            ("attentioncut", "cross_strides"),
+            f"expected some of attention.cross_strides {list(strides)}, got "
+            f"{list(settings.attentioncut.cross_strides)}",
+        )
+    for name in settings.mask_recordings:
+        if name in settings.recordings:
+            yield ("mask_recordings", name), "expected another name: recordings has it already"
+    known = [*settings.recordings, *settings.mask_recordings]
+    for name, method in settings.mask_methods.items():
+        if method.recording not in known:
+            yield (
+                ("mask_methods", name, "recording"),
+                f"expected one of recordings or mask_recordings ({', '.join(known)}), got "
+                f"{method.recording!r}",
+            )
+        own = method.cross_strides or method.attentioncut.get("cross_strides", ())
+        if not set(own) <= set(strides):
+            yield (
+                ("mask_methods", name, "cross_strides"),
+                f"expected some of attention.cross_strides {list(strides)}, got {list(own)}",
+            )
 
 
 def _latents(

@@ -15,12 +15,14 @@ M in {0, 1}:
     w_ab = (b_ab / mean b)^power,        b_ab = sum_m sqrt(A_am A_bm)
     v_pq = exp(-|I_p - I_q|^2 / 2 sigma^2) / |p - q|,    sigma^2 = mean |I_p - I_q|^2
 
-c is the noun's cross map, in [0, 1], after ``walk_steps`` of random walk on the self-attention;
-(ab) runs over the sparse graph of `dseg.affinity`, (pq) over the 8-neighbourhood of the pixels;
-g is the log-ratio of `dseg.colour`, first from f, then from the last cut. Data terms are
+c is the noun's cross map to the power ``exponent``, after ``walk_steps`` of random walk on the
+self-attention, stretched to [0, 1]; (ab) runs over the sparse graph of `dseg.affinity`, (pq) over
+the 8-neighbourhood of the pixels; g is the log-ratio of `dseg.colour`, first from f, then from the
+last cut, until a cut is the last one again or ``colour_iterations`` are made. Data terms are
 means in nats and the contrast term is a boundary length in units of the image's side, so that the
 weights mean the same at every resolution. Each term goes with its weight at 0; with ``size: 0``
-there are no pixels and the cut is on the attention's grid alone. The minimum is exact.
+there are no pixels and the cut is on the attention's grid alone. The minimum is exact. More, with
+each term's share, in docs/attentioncut.md.
 """
 
 from dataclasses import dataclass
@@ -93,7 +95,9 @@ def attention_cut(
     for _ in range(settings.colour_iterations if settings.lambda_colour > 0 else 1):
         graph = with_colour(problem, foreground, settings.lambda_colour)
         labels = minimum_cut(graph)
-        foreground = labels[:size].reshape(shape)
+        last, foreground = foreground, labels[:size].reshape(shape)
+        if np.array_equal(foreground, last):  # the same colours would give the same cut
+            break
     full = (image.shape[0], image.shape[1])
     mask = resize(foreground, full) > 0.5
     soft = resize((_data_probability(graph, size).reshape(shape) + foreground) / 2, full)

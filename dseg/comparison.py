@@ -7,9 +7,20 @@ settings, whose files are sorted on their way to a stage. Only settings are read
 workflow can ask as well.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from dseg.settings import FeaturesSettings, HeadSettings, Settings
+from dseg.ablations import (
+    ABLATIONS,
+    LATENTS,
+    ablation,
+    ablation_label,
+    default_variant,
+    ordered_variants,
+    table_of,
+)
+from dseg.settings import Settings
 
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
@@ -18,31 +29,23 @@ ROUND_TRIP = "round-trip"  # beside the ablation of ways to invert
 PUBLIC_MASKS = ("ecssd", "duts-te", "dut-omron")
 PUBLIC_BOXES = ("voc07", "voc12", "coco20k")
 CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not held out
-MASK_RECORDING = "attentioncut-noise"  # all mask methods start from its attention
+MASK_RECORDING = "attentioncut-noise"  # mask methods start from its attention, or name another
 MASK_REFERENCE = "otsu"
 FULL_METHOD = "attentioncut"
 
-# What the table of an ablation is about: what its variants change, and what they may change along.
-_FEATURES = frozenset(f"features.{key}" for key in FeaturesSettings.model_fields)
-ABLATIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    "features": (frozenset({"features.source", "features.timesteps"}), frozenset()),
-    "inversions": (frozenset({"features.inversion", "features.prompt"}), frozenset()),
-    "blocks": (
-        frozenset({"features.strides", "features.maps", "features.weights"}),
-        _FEATURES,
-    ),
-    "heads": (
-        frozenset(f"head.{key}" for key in HeadSettings.model_fields)
-        - {"head.input", "head.pairs", "head.masks", "head.filter", "head.seeds"},
-        frozenset(),
-    ),
-    "masks": (frozenset({"head.masks", "head.filter"}), frozenset()),
-    "pairs": (frozenset({"head.pairs"}), frozenset()),
-}
-
-_LATENTS = {"inversion": "inverted", "noise": "noised", "clean": "clean"}
 _FIRST = (CHOSEN_ON, "test", "shift", "multi")  # other benchmarks come after, by name
-_METHODS = ("threshold", "otsu", "walk", "attentioncut")
+_METHODS = {  # mask methods in the order of the table
+    "threshold": "fixed threshold",
+    "otsu": "Otsu",
+    "walk": "walk",
+    "daam": "DAAM",
+    "dataset-diffusion": "Dataset Diffusion",
+    "tokencut": "TokenCut",
+    "tokencut-noun": "TokenCut, side by noun",
+    "diffcut": "DiffCut, segments by noun",
+    "grabcut": "GrabCut, seeded",
+    "attentioncut": "AttentionCut",
+}
 
 
 def public(settings: Settings, names: Sequence[str]) -> list[str]:
@@ -54,7 +57,7 @@ def methods(settings: Settings) -> dict[str, str]:
     """Labels of all methods by key, in the order of the tables."""
     baselines = {name: name.replace("-", " ") for name in BASELINES}
     recordings = {name: _recording_label(settings, name) for name in _recordings(settings)}
-    variants = {name: _variant_label(settings, name) for name in _variants(settings)}
+    variants = {name: _variant_label(settings, name) for name in ordered_variants(settings)}
     return _distinct(baselines | recordings | variants)
 
 
@@ -66,47 +69,112 @@ def main_methods(settings: Settings) -> list[str]:
 
 
 def mask_methods(settings: Settings) -> dict[str, str]:
-    """Labels of the mask methods by key: thresholds, walks, AttentionCut, and it with changes."""
+    """Labels of the mask methods by key: thresholds, others' recipes, AttentionCut, its changes.
 
-    def rank(name: str) -> tuple[int, int, bool, str]:
+    Those that start from another recording than most come after, by recording.
+    """
+
+    def rank(name: str) -> tuple[bool, str, int, int, float, bool, str]:
         method = settings.mask_methods[name]
-        kind = _METHODS.index(method.method)
-        return kind, method.steps, bool(method.attentioncut), name
+        other = method.recording != MASK_RECORDING
+        changed = _is_changed(settings, name)
+        kind = list(_METHODS).index(method.method)
+        place = method.recording if other else ""
+        return other, place, kind, method.steps, -method.exponent, changed, _in_order(name)
 
     labels = {}
     for name in sorted(settings.mask_methods, key=rank):
         method = settings.mask_methods[name]
-        if method.method == "attentioncut":
-            change = name.removeprefix(FULL_METHOD).strip("-").replace("-", " ")
-            labels[name] = f"AttentionCut {change}".rstrip()
-        elif method.method == "walk":
-            steps = "step" if method.steps == 1 else "steps"
-            labels[name] = f"walk of {method.steps} {steps}, Otsu"
-        else:
-            labels[name] = {"threshold": "fixed threshold", "otsu": "Otsu"}[method.method]
+        label = _METHODS[method.method]
+        if method.method == "walk":
+            label = f"walk of {method.steps} {'step' if method.steps == 1 else 'steps'}, Otsu"
+        if method.method in ("otsu", "walk") and method.exponent != 1:
+            label += f" of the map to the power {method.exponent:g}"
+        if _is_changed(settings, name):
+            change = name.removeprefix(method.method).strip("-").replace("-", " ")
+            label = f"{label} {change}".rstrip()
+        labels[name] = label + _recording_note(settings, method.recording)
     return _distinct(labels)
 
 
-def default_variant(settings: Settings) -> str | None:
-    """The variant that takes the sections features and head as they are, if there is one."""
-    default = (settings.features, settings.head)
-    found = sorted(name for name in settings.variants if settings.variant(name) == default)
-    return found[0] if found else None
+def mask_recordings(settings: Settings) -> list[str]:
+    """The recordings that mask methods start from, by name."""
+    known = {*settings.recordings, *settings.mask_recordings}
+    return sorted({method.recording for method in settings.mask_methods.values()} & known)
 
 
-def ablation(settings: Settings, table: str) -> list[str]:
-    """The default variant and those that an ablation's table is about; none without a default."""
-    default = default_variant(settings)
-    if default is None:
-        return []
-    names = [
-        name
-        for name in _variants(settings)
-        if name == default or _table_of(settings, name) == table
+@dataclass(frozen=True)
+class MaskGroup:
+    """Mask methods that are compared with the same ones.
+
+    Attributes:
+        names: Their keys, in the order of the table.
+        reference: Otsu's threshold, from the same recording if it is there.
+        full: AttentionCut as it is, likewise.
+    """
+
+    names: tuple[str, ...]
+    reference: str
+    full: str
+
+
+def mask_groups(settings: Settings) -> list[MaskGroup]:
+    """Mask methods by what they are compared with.
+
+    A recording that has a row of Otsu's threshold and one of AttentionCut is a comparison of its
+    own; methods on other recordings are compared with those on `MASK_RECORDING`.
+    """
+    plain = {
+        (method.recording, method.method): name
+        for name, method in sorted(settings.mask_methods.items())
+        if not _is_changed(settings, name) and method.exponent == 1
+    }
+    plain |= {
+        (MASK_RECORDING, settings.mask_methods[name].method): name
+        for name in (MASK_REFERENCE, FULL_METHOD)
+        if name in settings.mask_methods
+    }
+    groups: dict[str, list[str]] = {}
+    for name in mask_methods(settings):
+        recording = settings.mask_methods[name].recording
+        alone = {(recording, "otsu"), (recording, "attentioncut")} <= plain.keys()
+        groups.setdefault(recording if alone else MASK_RECORDING, []).append(name)
+    return [
+        MaskGroup(
+            tuple(names),
+            plain.get((recording, "otsu"), MASK_REFERENCE),
+            plain.get((recording, "attentioncut"), FULL_METHOD),
+        )
+        for recording, names in groups.items()
     ]
-    if table == "pairs":
-        names.sort(key=lambda name: settings.variant(name)[1].pairs or float("inf"))
-    return names
+
+
+def _is_changed(settings: Settings, name: str) -> bool:
+    """Whether AttentionCut has other settings here than everywhere else."""
+    method = settings.mask_methods[name]
+    return method.method == "attentioncut" and bool(method.attentioncut or method.cross_strides)
+
+
+def _in_order(name: str) -> str:
+    """A key by which names that end in numbers sort by number."""
+    return re.sub(r"\d+", lambda match: match.group().zfill(4), name)
+
+
+def _recording_note(settings: Settings, name: str) -> str:
+    """How a recording differs from the one most mask methods start from, as ", ..."."""
+    if MASK_RECORDING not in settings.recordings or name == MASK_RECORDING:
+        return ""
+    usual, own = settings.recorded(MASK_RECORDING), settings.recorded(name)
+    notes = []
+    if own.latents != usual.latents:
+        notes.append(f"{LATENTS[own.latents]} image")
+    elif own.timesteps != usual.timesteps:
+        notes.append(f"t = {own.timesteps[0]:g} to {own.timesteps[-1]:g}")
+    if own.noun != usual.noun:
+        notes.append("noun told" if own.noun == "class" else "noun not told")
+    if own.affinity_stride != usual.affinity_stride:
+        notes.append(f"self-attention at stride {own.affinity_stride}")
+    return "".join(f", {note}" for note in notes)
 
 
 def tables(settings: Settings) -> list[str]:
@@ -126,73 +194,6 @@ def tables(settings: Settings) -> list[str]:
     if public(settings, PUBLIC_BOXES):
         names.append("localisation-benchmarks")
     return names
-
-
-def _table_of(settings: Settings, variant: str) -> str | None:
-    """The ablation that a variant belongs to: by what it changes, the first that allows it."""
-    changes = changed_keys(settings, variant)
-    for name, (own, also) in ABLATIONS.items():
-        if changes & own and changes <= own | also:
-            return name
-    return None
-
-
-def changed_keys(settings: Settings, variant: str) -> set[str]:
-    """What a variant has different from the sections features and head, as dotted keys."""
-    default = {"features": settings.features, "head": settings.head}
-    own = dict(zip(default, settings.variant(variant), strict=True))
-    return {
-        f"{section}.{key}"
-        for section, values in default.items()
-        for key in type(values).model_fields
-        if getattr(values, key) != getattr(own[section], key)
-    }
-
-
-def ablation_label(settings: Settings, table: str, variant: str) -> str:
-    """The row of a variant in the table of an ablation: what the table is about, in words."""
-    features, head = settings.variant(variant)
-    if table == "features":
-        return latents_label(features)
-    if table == "inversions":
-        said = inversion_label(settings, features.inversion)
-        told = settings.inverted(features.inversion).prompt
-        return said if features.prompt == told else f'{said}, read with "{features.prompt}"'
-    if table == "blocks":
-        strides = f"{_listed('stride', features.strides)}"
-        what = {"decoder": f"decoder, {strides}", "attention": "attention maps"}
-        said = " and ".join(what[each] for each in features.maps)
-        untrained = ", untrained U-Net" if features.weights == "random" else ""
-        return f"{said}{untrained}, {latents_label(features)}"
-    if table == "heads":
-        pixels = ", pixels" if head.pixels and head.architecture == "multi" else ""
-        usual = {"head.architecture", "head.pixels", "head.loss"}
-        rest = sorted(changed_keys(settings, variant) - usual)
-        more = "".join(f", {key.removeprefix('head.')} {_value(head, key)}" for key in rest)
-        return f"{head.architecture}{pixels}, {head.loss}{more}"
-    if table == "masks":
-        return f"{head.masks}, {'filtered' if head.filter else 'all'}"
-    raise ValueError(f"no ablation {table}")
-
-
-def inversions(settings: Settings) -> list[str]:
-    """The ways to invert that some variant reads: the default's first, then by name."""
-    read = {settings.variant(name)[0].inversion for name in settings.variants}
-    return sorted(read, key=lambda name: (name != settings.features.inversion, name))
-
-
-def inversion_label(settings: Settings, name: str) -> str:
-    """A way to invert: its steps, iterations and caption."""
-    own = settings.inverted(name)
-    count = own.fixed_point
-    iterations = f"{count} iteration{'s' if count > 1 else ''}" if count else "explicit"
-    return f"{own.steps} steps, {iterations}, " + (f'"{own.prompt}"' if own.prompt else "no prompt")
-
-
-def latents_label(features: FeaturesSettings) -> str:
-    """How latents were made and at which timesteps."""
-    at = ", ".join(f"{fraction:g}" for fraction in features.timesteps)
-    return f"{_LATENTS[features.source]}, t = {at}"
 
 
 def is_rgb(settings: Settings, method: str) -> bool:
@@ -263,45 +264,24 @@ def _recordings(settings: Settings) -> list[str]:
     return sorted(settings.recordings, key=rank)
 
 
-def _variants(settings: Settings) -> list[str]:
-    """The default first, other features, fewer pairs, networks without features last."""
-    default = default_variant(settings)
-
-    def rank(name: str) -> tuple[bool, bool, float, bool, int, str]:
-        features, head = settings.variant(name)
-        pairs, source = head.pairs or float("inf"), list(_LATENTS).index(features.source)
-        late = features.source != "clean" and features.timesteps != settings.features.timesteps
-        return head.input == "rgb", name != default, -pairs, late, source, name
-
-    return sorted(settings.variants, key=rank)
-
-
 def _recording_label(settings: Settings, name: str) -> str:
     recording = settings.recorded(name)
     noun = "noun told" if recording.noun == "class" else "noun not told"
-    return f"AttentionCut, {_LATENTS[recording.latents]} image, {noun}"
+    return f"AttentionCut, {LATENTS[recording.latents]} image, {noun}"
 
 
 def _variant_label(settings: Settings, name: str) -> str:
     features, head = settings.variant(name)
-    table = _table_of(settings, name)
+    table = table_of(settings, name)
     if table in ("inversions", "blocks", "heads", "masks"):
         return f"head, {ablation_label(settings, table, name)}"
-    inputs = f"head, {_LATENTS[features.source]} features"
+    inputs = f"head, {LATENTS[features.source]} features"
     if features.source != "clean" and features.timesteps != settings.features.timesteps:
         inputs += f", t = {', '.join(f'{fraction:g}' for fraction in features.timesteps)}"
     label = "RGB network" if head.input == "rgb" else inputs
     if head.pairs == settings.head.pairs:
         return label
     return f"{label}, {head.pairs or 'all'} pairs"
-
-
-def _listed(noun: str, numbers: Sequence[int]) -> str:
-    return f"{noun}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
-
-
-def _value(head: HeadSettings, key: str) -> str:
-    return f"{getattr(head, key.removeprefix('head.')):g}"
 
 
 def _distinct(labels: Mapping[str, str]) -> dict[str, str]:

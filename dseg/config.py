@@ -36,6 +36,7 @@ REPLACED = (
     "benchmarks",
     "recordings",
     "inversions",
+    "mask_recordings",
     "mask_methods",
     "variants",
     "world.images",

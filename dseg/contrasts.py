@@ -9,7 +9,7 @@ verdicts are in `dseg.claims`.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.scores import Scores
 from dseg.settings import Settings
 
@@ -100,7 +100,7 @@ def _mask_contrasts(settings: Settings) -> dict[str, list[Contrast]]:
 
 
 def _segmenter(settings: Settings) -> Iterator[Contrast]:
-    default = comparison.default_variant(settings)
+    default = ablations.default_variant(settings)
     for benchmark in comparison.held_out(settings) if default is not None else []:
         assert default is not None
         yield Contrast(f"head minus IoU {LEVEL:g}", "saliency", benchmark, default, None)
@@ -111,7 +111,7 @@ def _segmenter(settings: Settings) -> Iterator[Contrast]:
 
 def _more_data(settings: Settings, scores: Scores) -> Iterator[Contrast]:
     """The most pairs against about half as many, and against the fewest."""
-    names = comparison.ablation(settings, "pairs")
+    names = ablations.ablation(settings, "pairs")
     counts = {name: scores.pairs(settings.variant(name)[1]) for name in names}
     ordered = sorted(counts, key=lambda name: (counts[name], name))
     if len(ordered) < 2:
@@ -128,7 +128,7 @@ def _inversion(settings: Settings) -> Iterator[Contrast]:
     """Inverted against noised latents at the same timesteps, wherever a run has both."""
     read = {
         name: settings.variant(name)[0]
-        for name in comparison.ablation(settings, "features")
+        for name in ablations.ablation(settings, "features")
         if settings.variant(name)[0].source != "clean"
     }
     for benchmark in comparison.held_out(settings):
@@ -143,7 +143,7 @@ def _inversion(settings: Settings) -> Iterator[Contrast]:
 
 def _head_parts(settings: Settings) -> Iterator[Contrast]:
     """The head on top of AttentionCut, and what the exploitation stage is made of."""
-    default = comparison.default_variant(settings)
+    default = ablations.default_variant(settings)
     if default is None:
         return
     labels = comparison.methods(settings)
@@ -158,23 +158,23 @@ def _head_parts(settings: Settings) -> Iterator[Contrast]:
     ]
     left_out = {
         name: ("features", "the same on clean latents")
-        for name in comparison.ablation(settings, "features")
+        for name in ablations.ablation(settings, "features")
         if settings.variant(name)[0].source == "clean"
     }
     left_out |= {
         name: ("masks", "the same without the mask filter")
-        for name in comparison.ablation(settings, "masks")
-        if comparison.changed_keys(settings, name) == {"head.filter"}
+        for name in ablations.ablation(settings, "masks")
+        if ablations.changed_keys(settings, name) == {"head.filter"}
     }
     left_out |= {
         name: ("blocks", "the same on an untrained U-Net")
-        for name in comparison.ablation(settings, "blocks")
+        for name in ablations.ablation(settings, "blocks")
         if settings.variant(name)[0].weights == "random"
     }
     left_out |= {
         name: ("saliency", "RGB network")
         for name in settings.variants
-        if comparison.changed_keys(settings, name) == {"head.input"}
+        if ablations.changed_keys(settings, name) == {"head.input"}
         and comparison.is_rgb(settings, name)
     }
     for benchmark in comparison.held_out(settings):

@@ -1,6 +1,6 @@
 """The noun's cross-attention map: combining resolutions, normalising, Otsu's threshold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -36,6 +36,54 @@ def combine(maps: Sequence[np.ndarray]) -> np.ndarray:
         resized = resize(cross, (finest[0], finest[1]))
         total += resized / max(float(resized.mean()), np.finfo(np.float32).tiny)
     return total / len(maps)
+
+
+def choose(maps: Mapping[int, np.ndarray], strides: Sequence[int]) -> list[np.ndarray]:
+    """The maps of some strides.
+
+    Args:
+        maps: Map (h, w) by stride: what was recorded.
+        strides: Those wanted.
+
+    Raises:
+        DsegError: A stride was not recorded.
+    """
+    for stride in strides:
+        if stride not in maps:
+            there = ", ".join(f"cross_{recorded}" for recorded in sorted(maps)) or "none"
+            raise DsegError(
+                f"no field 'cross_{stride}' (there are: {there}); add {stride} to "
+                "attention.cross_strides and record again, or take other cross_strides"
+            )
+    return [maps[stride] for stride in strides]
+
+
+def recorded(fields: Mapping[str, np.ndarray], row: int) -> dict[int, np.ndarray]:
+    """The cross maps of one item by stride, from the fields cross_<stride> of a shard."""
+    prefix = "cross_"
+    return {
+        int(name.removeprefix(prefix)): array[row]
+        for name, array in fields.items()
+        if name.startswith(prefix)
+    }
+
+
+def compress(cross: np.ndarray, exponent: float) -> np.ndarray:
+    """A map to a power, relative to its maximum: below 1, weak attention counts for more.
+
+    Attention is skewed: a few cells on the most telling part of the object hold most of it, and
+    Otsu's threshold then leaves the rest of the object out (our choice).
+
+    Args:
+        cross: (h, w), >= 0.
+        exponent: > 0; 1 leaves the map's shape as it is.
+
+    Returns:
+        float32 (h, w) in [0, 1]; 0 where the map is 0.
+    """
+    values = np.asarray(cross, dtype=np.float32)
+    scaled = values / max(float(values.max()), float(np.finfo(np.float32).tiny))
+    return scaled if exponent == 1 else np.power(scaled, np.float32(exponent))
 
 
 def check(cross: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from dseg import affinity, crossmap
 from dseg.affinity import Affinity
-from dseg.colour import colour_evidence
+from dseg.colour import ColourModel
 from dseg.errors import DsegError
 from dseg.graphcut import Graph, grid_edges
 from dseg.resample import resize
@@ -17,6 +17,10 @@ from dseg.resample import resize
 
 class CutSettings(Protocol):
     """What AttentionCut is told; the section ``attentioncut`` of the settings."""
+
+    @property
+    def exponent(self) -> float:
+        """Power of the cross map, > 0; below 1 weak attention counts for more."""
 
     @property
     def tau(self) -> float:
@@ -59,6 +63,10 @@ class CutSettings(Protocol):
         """Cuts made where there is a colour term, each from the last one's colours, >= 1."""
 
     @property
+    def colour_bandwidth(self) -> float:
+        """Grey levels within which two colours count as alike, > 0."""
+
+    @property
     def size(self) -> int | None:
         """Longer side of the working resolution; None: the image's; 0: no pixels."""
 
@@ -84,12 +92,12 @@ class Problem:
             pixel layer the cells alone.
         foreground: float64 (h, w), the probability f at the first layer, which the mask is read
             from: the pixels, or the cells where there are no pixels.
-        image: uint8 (h, w, 3) at that resolution.
+        colour: The colour model of the image at that resolution.
     """
 
     graph: Graph
     foreground: np.ndarray
-    image: np.ndarray
+    colour: ColourModel
 
 
 def pose(
@@ -117,10 +125,11 @@ def pose(
     height, width = image.shape[:2]
     rows = affinity.from_rows(indices, weights, height, width)
     shape = rows.shape if settings.size == 0 else working_shape((height, width), settings.size)
-    walked = affinity.walk(rows, resize(cross, rows.shape), settings.walk_steps)
+    compressed = crossmap.compress(cross, settings.exponent)
+    walked = affinity.walk(rows, resize(compressed, rows.shape), settings.walk_steps)
     at_cells = crossmap.normalise(walked)
     # Without a walk the map keeps its own resolution, which may be finer than the cells'.
-    at_mask = resize(at_cells if settings.walk_steps else crossmap.normalise(cross), shape)
+    at_mask = resize(at_cells if settings.walk_steps else crossmap.normalise(compressed), shape)
     threshold = crossmap.otsu(at_mask)
     foreground = _probability(at_mask, threshold, settings)
     small = np.rint(resize(image, shape)).astype(np.uint8)
@@ -129,7 +138,7 @@ def pose(
         pixels = pixel_layer(foreground, small, settings)
         link = settings.lambda_link / foreground.size
         graph = _join(pixels, graph, cell_of_pixel(shape, rows.shape), link)
-    return Problem(graph, foreground, small)
+    return Problem(graph, foreground, ColourModel(small, settings.colour_bandwidth))
 
 
 def cell_layer(foreground: np.ndarray, rows: Affinity, settings: CutSettings) -> Graph:
@@ -148,11 +157,41 @@ def pixel_layer(foreground: np.ndarray, image: np.ndarray, settings: CutSettings
 
 def with_colour(problem: Problem, foreground: np.ndarray, weight: float) -> Graph:
     """The problem's energy with the colour term, its model taken from ``foreground`` (h, w)."""
-    evidence = colour_evidence(problem.image, foreground).ravel()
+    evidence = problem.colour.evidence(foreground).ravel()
     costs = np.stack([evidence.clip(min=0), (-evidence).clip(min=0)], axis=1)
     unary = problem.graph.unary.copy()
     unary[: len(evidence)] += weight / len(evidence) * costs
     return replace(problem.graph, unary=unary)
+
+
+def terms(problem: Problem, graph: Graph, labels: np.ndarray) -> dict[str, float]:
+    """What each term of the energy costs at a labelling, in nats; they sum to the energy.
+
+    Args:
+        problem: As `pose` gives it.
+        graph: That of `with_colour`.
+        labels: bool, one a node.
+
+    Returns:
+        By name: data (pixels and cells), colour, contrast, self, link. Without a pixel layer all
+        edges are of the term self.
+    """
+    pixels = problem.foreground.size
+    plain = problem.graph.unary
+    data = np.where(labels, plain[:, 1], plain[:, 0]).sum()
+    unary = np.where(labels, graph.unary[:, 1], graph.unary[:, 0]).sum()
+    unequal = labels[graph.edges[:, 0]] != labels[graph.edges[:, 1]]
+    costs = np.where(unequal, graph.weights, 0)
+    layered = len(labels) > pixels
+    first = len(grid_edges(*problem.foreground.shape)[0]) if layered else 0
+    last = len(costs) - pixels if layered else len(costs)
+    return {
+        "data": float(data),
+        "colour": float(unary - data),
+        "contrast": float(costs[:first].sum()),
+        "self": float(costs[first:last].sum()),
+        "link": float(costs[last:].sum()),
+    }
 
 
 def contrast_edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

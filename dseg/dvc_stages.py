@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.config import REPLACED, load_settings
 from dseg.errors import DsegError
 from dseg.plan import MODEL_INDEX
@@ -31,7 +31,7 @@ HEADER = (
 NOT_STAGES = re.compile(r"all|base(_\w+)?|tracking")
 # Sections, and where the settings file of a job takes overrides of them from.
 OVERRIDES = {
-    "recording": ("recordings",),
+    "recording": ("recordings", "mask_recordings"),
     "features": ("variants",),
     "head": ("variants",),
     "inversion": ("inversions",),
@@ -93,7 +93,7 @@ def shown_by_dvc(settings: Settings, root: str) -> dict[str, Any]:
     )
     plots: list[Any] = [f"{results}/figures/{name}.png" for name in comparison.figures(settings)]
     files: dict[str, Any] = {}
-    head = comparison.default_variant(settings)
+    head = ablations.default_variant(settings)
     if head is not None:
         folder = f"{artifacts}/head/{head}"
         curve = {f"{folder}/curve.csv": ["validation_iou"]}

@@ -163,7 +163,7 @@ def find_base(base: BaseModel, folder: Path) -> tuple[str, str | None]:
                 f"{folder.parent}: put the folder {Path(base.folder).name} beside the head's"
             )
         place = str(found[0])
-    if model_identity(place, revision=base.revision) != base.identity:
+    if model_identity(place, revision=base.revision, dtype=base.dtype) != base.identity:
         raise DsegError(
             f"{folder / CONFIG}: trained on features of another base model than {place}, whose "
             "files have changed since: bring them back, or train and export the head again"

@@ -6,6 +6,7 @@ schedule are read from the components.
 """
 
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -308,7 +309,10 @@ def _shift(vae: Any) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the loaders' notes and bars: a log should hold what this program says."""
+    """Silence the loaders' notes and bars: a log should hold what this program says.
+
+    So too the pages on outdated scheduler settings, which diffusers mends itself as it loads.
+    """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -318,7 +322,9 @@ def _quiet() -> Iterator[None]:
         module.set_verbosity_error()
         module.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         for module, verbosity, bar in before:
             module.set_verbosity(verbosity)

@@ -18,7 +18,8 @@ from dseg.config import load_settings, sections
 from dseg.errors import DsegError
 from dseg.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, claims_page, profile_params
 from dseg.provenance import declared_sections, sources, write_stamp
-from dseg.settings import MAIN_MASKS, WORLD, ClassFile, HeadSettings, Settings
+from dseg.section import ClassFile
+from dseg.settings import MAIN_MASKS, WORLD, HeadSettings, Settings
 from dseg.shards import INDEX_NAME, shard_count, shard_name
 
 # glibc gives freed memory back at once and takes it again at the next step: 40,000 page faults a
@@ -117,7 +118,7 @@ class Plan:
     def _jobs(self, wildcards: Sequence[str]) -> Iterator[dict[str, str]]:
         settings = self.settings
         names: dict[str, Collection[str]] = {
-            "recording": settings.recordings.keys(),
+            "recording": [*settings.recordings, *settings.mask_recordings],
             "variant": settings.variants.keys(),
             "inversion": settings.inversions.keys(),
             "mask_method": settings.mask_methods.keys(),
@@ -249,15 +250,16 @@ class Plan:
             for path in self._recording_shards(folder, recording, benchmark)
         ]
 
+    def attention_shards(self) -> list[str]:
+        """The shards of all recorded attention on given images."""
+        return list(dict.fromkeys(self.recording_shards("recording") + self.mask_method_shards()))
+
     def mask_method_shards(self) -> list[str]:
-        """The recorded attention that all mask methods start from."""
-        recording = comparison.MASK_RECORDING
-        if recording not in self.settings.recordings:
-            return []
-        benchmarks = comparison.mask_benchmarks(self.settings)
+        """The recorded attention that mask methods start from."""
         return [
             path
-            for benchmark in benchmarks
+            for recording in comparison.mask_recordings(self.settings)
+            for benchmark in comparison.mask_benchmarks(self.settings)
             for path in self._recording_shards("recording", recording, benchmark)
         ]
 
@@ -325,7 +327,7 @@ class Plan:
         settings = self.settings
         readers = {
             name: settings.recorded(name).inversion
-            for name in settings.recordings
+            for name in [*settings.recordings, *settings.mask_recordings]
             if settings.recorded(name).latents == "inversion"
         }
         for name in settings.variants:
@@ -360,10 +362,10 @@ class Plan:
     def _benchmarks_of(self, method: str) -> list[str]:
         """The benchmarks that some table or figure shows a recording or a variant on."""
         settings = self.settings
-        shown = comparison.held_out(settings)
+        shown = [] if method in settings.mask_recordings else comparison.held_out(settings)
         if method in comparison.main_methods(settings):
             shown = shown + comparison.box_benchmarks(settings)
-        if method == comparison.MASK_RECORDING:
+        if method in comparison.mask_recordings(settings):
             shown = shown + comparison.mask_benchmarks(settings)
         return [name for name in settings.benchmarks if name in shown]
 

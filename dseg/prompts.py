@@ -23,9 +23,8 @@ from dseg.errors import DsegError
 
 SLOTS = {"noun", "context", "article"}
 _TAKES_AN = re.compile(
-    r"(?!eu|ewe|once|one|u[bfks][aeiu]|u[A-Z]|uni(?![dmn])|ura|uro|ute|uti)[aeiou]"
-    r"|heir|honest|honou?r|hour",
-    re.IGNORECASE,
+    r"(?!(?i:eu|ewe|once|one|u[bfks][aeiu]|uni(?![dmn])|ura|uro|ute|uti)|U[A-Z])(?i:[aeiou])"
+    r"|(?i:heir|honest|honou?r|hour)"
 )
 
 
@@ -158,7 +157,8 @@ def article_of(noun: str) -> str:
 def noun_span(tokenizer: Any, phrase: Phrase) -> tuple[int, int]:
     """First and last + 1 position of the noun's tokens in the padded sequence.
 
-    Position 0 is the start token.
+    Position 0 is the start token. A token that holds the noun's end and what follows counts as
+    the noun's: CLIP has one for ").", where the noun is "kite (bird of prey)".
 
     Raises:
         DsegError: The tokenizer's maximum length cuts the noun off, or it has no tokens.

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.settings import Settings
 from dseg.statistics import mean_interval
 from dseg.table import Table
@@ -19,11 +19,11 @@ def round_trip_table(settings: Settings, trips: pd.DataFrame) -> Table:
     benchmark = comparison.held_out(settings)[0]
     top = settings.features.timesteps[-1]
     cells, records = [], []
-    for name in comparison.inversions(settings):
+    for name in ablations.inversions(settings):
         rows = trips[trips["inversion"] == name].sort_values("id")
         if rows.empty:
             continue
-        label = comparison.inversion_label(settings, name)
+        label = ablations.inversion_label(settings, name)
         error = mean_interval(rows["error"].to_numpy(), seed=settings.seed)
         numbers = [100 * number for number in (error.value, error.low, error.high)]
         passes, psnr = str(int(rows["passes"].iloc[0])), f"{rows['psnr'].mean():.1f}"

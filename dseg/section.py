@@ -1,5 +1,6 @@
 """What sections of settings are made of: their base class and the types of their values."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
@@ -7,8 +8,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     with_config,
 )
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
@@ -85,6 +88,17 @@ class Section(BaseModel):
                     "it among the sections that its rule passes on"
                 )
             return super().__getattr__(name)
+
+
+class ClassFile(Section):
+    file: Text
+    """Text file with one name a line, or JSON file with a list of names."""
+
+
+Classes = Annotated[
+    Annotated[Annotated[Texts, SOME], Tag(FORMS[0])] | Annotated[ClassFile, Tag(FORMS[1])],
+    Discriminator(lambda value: FORMS[isinstance(value, Mapping | ClassFile)]),
+]
 
 
 def some_keys_of(model: type[Section]) -> Any:

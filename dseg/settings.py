@@ -7,16 +7,16 @@ timesteps run from 0 (the clean image) to 1 (noise).
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, with_config
+from pydantic import Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 
 from dseg.base_settings import BaseSettings
 from dseg.errors import DsegError
 from dseg.section import (
     DISTINCT,
-    FORMS,
     FROM_LIST,
     SOME,
+    Classes,
     Count,
     Fraction,
     FractionRange,
@@ -68,16 +68,8 @@ class BenchmarkSettings(Section):
     """Number of images it must have."""
 
 
-class ClassFile(Section):
-    file: Text
-    """Text file with one name a line, or JSON file with a list of names."""
-
-
 class PromptsSettings(Section):
-    classes: Annotated[
-        Annotated[Annotated[Texts, SOME], Tag(FORMS[0])] | Annotated[ClassFile, Tag(FORMS[1])],
-        Discriminator(lambda value: FORMS[isinstance(value, Mapping | ClassFile)]),
-    ]
+    classes: Classes
     """Object nouns, or the file that lists them."""
     templates: Annotated[Texts, SOME]
     """Sentences with {noun} and, if wanted, {context} and {article}, a or an."""
@@ -118,6 +110,8 @@ class RecordingSettings(Section):
     """How a given image gets to these timesteps."""
     inversion: Slug
     """The one of `inversions` whose latents are read, where they are inverted."""
+    affinity_stride: Count | None
+    """Self-attention resolution of given images; null: that of the section attention."""
     batch_size: Count
     """Images computed at once."""
     items_per_shard: Count
@@ -125,6 +119,10 @@ class RecordingSettings(Section):
 
 
 class AttentionCutSettings(Section):
+    cross_strides: Strides
+    """Cross maps that make up the noun map, of those that were recorded."""
+    exponent: Positive
+    """Power of the noun map before all else; below 1 weak attention counts for more."""
     tau: Positive
     """Softness of the unary term around Otsu's threshold."""
     clip: Annotated[float, Field(gt=0, lt=0.5)]
@@ -144,7 +142,9 @@ class AttentionCutSettings(Section):
     lambda_colour: NotNegative
     """Weight of the colour model that is estimated from the cut itself."""
     colour_iterations: Count
-    """Cuts made where there is a colour term, each with the colours of the last one."""
+    """Most cuts made where there is a colour term, each with the colours of the last one."""
+    colour_bandwidth: Positive
+    """Grey levels, of 256, within which the colour model takes colours for alike."""
     size: Annotated[int, Field(ge=0)] | None
     """Longer side of the pixel layer of the graph; null: the image's; 0: no pixel layer."""
     area: FractionRange
@@ -243,10 +243,31 @@ else:
 
 
 class MaskMethodSettings(Section):
-    method: Literal["threshold", "otsu", "walk", "attentioncut"]
-    """How the mask is made from the same attention."""
+    method: Literal[
+        "threshold",
+        "otsu",
+        "walk",
+        "daam",
+        "dataset-diffusion",
+        "tokencut",
+        "tokencut-noun",
+        "diffcut",
+        "grabcut",
+        "attentioncut",
+    ]
+    """How the mask is made from the attention."""
+    recording: Slug = "attentioncut-noise"
+    """The recording it starts from, of recordings or mask_recordings."""
+    cross_strides: Annotated[tuple[Count, ...], FROM_LIST, DISTINCT] = ()
+    """Cross maps it takes; none: those of attentioncut."""
     steps: Annotated[int, Field(ge=0)] = 1
-    """Random-walk steps of `walk`; the others do not read it."""
+    """Random-walk steps of `walk` and `grabcut`; the others do not read it."""
+    exponent: Positive = 1.0
+    """Power of the noun map, of `otsu`, `walk` and `grabcut`."""
+    seeds: Annotated[tuple[Fraction, Fraction], FROM_LIST] = (0.5, 0.5)
+    """Of `grabcut`: sure background below, sure object above; relative to Otsu's threshold."""
+    iterations: Count = 5
+    """Of `grabcut`: how often colours are fitted."""
     attentioncut: AttentionCutOverrides = Field(default_factory=dict)
     """What it changes of the section attentioncut."""
 
@@ -309,6 +330,8 @@ class Settings(Section):
     """Ways to record attention on given images, each as what it changes of recording."""
     inversions: Annotated[Mapping[Slug, InversionOverrides], Field(min_length=1)]
     """Ways to invert images, by name, each as what it changes of inversion."""
+    mask_recordings: Mapping[Slug, RecordingOverrides]
+    """Further recordings, as what each changes of recording: only mask methods start from them."""
     mask_methods: Annotated[Mapping[Slug, MaskMethodSettings], Field(min_length=1)]
     """Ways to make a mask from attention, by name: rows of the table of mask methods."""
     variants: Annotated[Mapping[Slug, VariantSettings], Field(min_length=1)]
@@ -338,9 +361,10 @@ class Settings(Section):
         Raises:
             DsegError: There is no such recording.
         """
-        if name not in self.recordings:
-            raise DsegError(f"no recording {name!r}; there are {', '.join(self.recordings)}")
-        return self.recording.model_copy(update=dict(self.recordings[name]))
+        known = {**self.recordings, **self.mask_recordings}
+        if name not in known:
+            raise DsegError(f"no recording {name!r}; there are {', '.join(known)}")
+        return self.recording.model_copy(update=dict(known[name]))
 
     def inverted(self, name: str) -> InversionSettings:
         """The section inversion with the overrides of inversion ``name`` merged in.
@@ -362,6 +386,11 @@ class Settings(Section):
             raise DsegError(f"no mask method {name!r}; there are {', '.join(self.mask_methods)}")
         method = self.mask_methods[name]
         return method, self.attentioncut.model_copy(update=dict(method.attentioncut))
+
+    def mask_strides(self, name: str) -> tuple[int, ...]:
+        """The cross maps that mask method ``name`` takes; raises DsegError if there is none."""
+        method, cut = self.mask_method(name)
+        return method.cross_strides or cut.cross_strides
 
     def benchmark(self, name: str) -> BenchmarkSettings:
         """The benchmark ``name``; raises DsegError if there is none."""

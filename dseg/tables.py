@@ -5,11 +5,12 @@ Scores are in percent, means over images and over trainings. Intervals and tests
 with other trainings of the same heads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.errors import DsegError
 from dseg.round_trips import round_trip_table
 from dseg.scores import Scores
@@ -17,6 +18,7 @@ from dseg.settings import Settings
 from dseg.statistics import Comparison, Interval, compare, holm, mean_interval, share_interval
 from dseg.table import NOT_RUN, Table
 
+K = TypeVar("K", bound=Hashable)
 INTERVAL = "In brackets: 95 % interval, over images (BCa bootstrap) and trainings (Student)."
 TEST = "two-sided sign-flip test over images"
 ORACLE = "Noun told: AttentionCut's prompt names the image's class, which no other method is told."
@@ -41,7 +43,7 @@ def build_tables(settings: Settings, scores: Scores) -> list[Table]:
         *(
             ablation_table(settings, scores, name)
             for name in comparison.tables(settings)
-            if name in comparison.ABLATIONS
+            if name in ablations.ABLATIONS
         ),
         *(
             round_trip_table(settings, scores.round_trips)
@@ -68,11 +70,11 @@ def saliency_table(settings: Settings, scores: Scores) -> Table:
 
 def ablation_table(settings: Settings, scores: Scores, name: str) -> Table:
     """One head with one part of it changed; the reference is the default variant."""
-    names = comparison.ablation(settings, name)
+    names = ablations.ablation(settings, name)
     rows = [
         (str(scores.pairs(settings.variant(each)[1])), each)
         if name == "pairs"
-        else (comparison.ablation_label(settings, name, each), each)
+        else (ablations.ablation_label(settings, name, each), each)
         for each in names
     ]
     title, first, note = _ABLATIONS[name]
@@ -89,7 +91,7 @@ def ablation_table(settings: Settings, scores: Scores, name: str) -> Table:
         name=name,
         title=title,
         metrics=("iou",),
-        reference=comparison.default_variant(settings),
+        reference=ablations.default_variant(settings),
         against=f"{scores.pairs(settings.head)} pairs" if name == "pairs" else "first row",
         first=first,
         note=note,
@@ -140,25 +142,31 @@ def mask_table(settings: Settings, scores: Scores) -> Table:
     for benchmark in benchmarks:
         every = {name: scores.of_masks(name, benchmark) for name in labels}
         run = {name: values for name, values in every.items() if len(values)}
-        otsu = _against(run, comparison.MASK_REFERENCE, settings.seed)
-        full = _against(run, comparison.FULL_METHOD, settings.seed)
-        adjusted = dict(zip(otsu, holm([each.p_value for each in otsu.values()]), strict=True))
+        otsu: dict[str, Comparison] = {}
+        full: dict[str, Comparison] = {}
+        for group in comparison.mask_groups(settings):
+            own = {name: run[name] for name in group.names if name in run}
+            otsu |= _against(own, group.reference, settings.seed)
+            full |= _against(own, group.full, settings.seed)
+        adjusted, adjusted_full = _holm(otsu), _holm(full)
         for name, values in run.items():
             interval = mean_interval(values, seed=settings.seed)
             gain = [otsu[name].difference] if name in otsu else []
             loss = [full[name].difference] if name in full else []
             p = [_p(otsu[name].p_value), _p(adjusted[name])] if name in otsu else ["", ""]
+            q = [_p(full[name].p_value), _p(adjusted_full[name])] if name in full else ["", ""]
             key = (name, labels[name], benchmark, str(len(values)), protocol)
-            records.append((*key, *_exact(interval), *_exact(*gain), *p, *_exact(*loss)))
-            shown = (_show(interval), _show(*gain, signed=True), p[1], _show(*loss, signed=True))
-            cells.append((labels[name], benchmark, str(len(values)), *shown))
+            records.append((*key, *_exact(interval), *_exact(*gain), *p, *_exact(*loss), *q))
+            shown = (_show(interval), _show(*gain, signed=True), p[1])
+            behind = (_show(*loss, signed=True), q[1])
+            cells.append((labels[name], benchmark, str(len(values)), *shown, *behind))
     note = (
         "IoU in percent at the method's own threshold, mean over all images, none filtered out; "
-        f"protocol {protocol}. {INTERVAL} p: {TEST} against Otsu, corrected by Holm within a "
-        f"benchmark. All start from the same attention: {recording}."
+        f"protocol {protocol}. {INTERVAL} p: {TEST}, corrected by Holm within a benchmark. Where "
+        f"a row names no other, all start from the same attention: {recording}."
     )
     heads = ["method", "benchmark", "images", "IoU [95 %]"]
-    heads += ["minus Otsu [95 %]", "p", "minus AttentionCut [95 %]"]
+    heads += ["minus Otsu [95 %]", "p", "minus AttentionCut [95 %]", "p"]
     return Table(
         name="mask-methods",
         title="Ways to make a mask from the same attention",
@@ -169,7 +177,7 @@ def mask_table(settings: Settings, scores: Scores) -> Table:
         columns=(
             *(*_KEYS, "iou", "iou_low", "iou_high"),
             *("minus_otsu", "minus_otsu_low", "minus_otsu_high", "p", "p_holm"),
-            *("minus_full", "minus_full_low", "minus_full_high"),
+            *("minus_full", "minus_full_low", "minus_full_high", "p_full", "p_full_holm"),
         ),
         records=tuple(records),
     )
@@ -252,7 +260,7 @@ def _segmentation(
     if reference is not None:
         heads += [f"minus {against} [95 %]", "p", "d"]
     tests = _tests(settings, scores, [method for _, method in rows], reference)
-    adjusted = dict(zip(tests, holm([each.p_value for each in tests.values()]), strict=True))
+    adjusted = _holm(tests)
     cells, records = [], []
     for label, method in rows:
         shown: list[str] = []
@@ -352,6 +360,10 @@ def _protocol(settings: Settings) -> str:
     mode = settings.evaluation.mode
     named = f"protocol {settings.evaluation.protocol}"
     return named if mode == "multi" else f"{named}, mode {mode}"
+
+
+def _holm(tests: Mapping[K, Comparison]) -> dict[K, float]:
+    return dict(zip(tests, holm([each.p_value for each in tests.values()]), strict=True))
 
 
 def _benchmark(scores: Scores, benchmark: str, metric: str) -> str:

@@ -102,7 +102,8 @@ def make_run(folder: Path, settings: Settings) -> FinishedRun:
             )
             _write(run.artifacts / kind / method / name, bytes_or_floats, ids, kind)
         fields = _attention(scenes.images, scenes.masks)
-        _write(run.artifacts / "recording" / "attentioncut-noise" / name, fields, ids, "recording")
+        for recording in comparison.mask_recordings(settings):
+            _write(run.artifacts / "recording" / recording / name, fields, ids, "recording")
     _synthesise(run)
     return run
 
@@ -116,8 +117,9 @@ def finish(run: FinishedRun) -> None:
     evaluation.run(run.given("evaluation"), run.artifacts, predictions, scores)
     attention = [
         path
+        for recording in comparison.mask_recordings(run.settings)
         for name in comparison.mask_benchmarks(run.settings)
-        for path in run.shards(f"recording/{comparison.MASK_RECORDING}/{name}")
+        for path in run.shards(f"recording/{recording}/{name}")
     ]
     mask_methods.run(run.given("mask_methods"), run.artifacts, attention, methods)
     tables.run(run.given("tables"), scores, methods, masks, run.results)
@@ -165,9 +167,13 @@ def _attention(images: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
         near, weight = self_attention(resize(image, (16, 16)), 64, rng)
         indices.append(near)
         weights.append(weight)
+    crosses = {
+        f"cross_{stride}": np.stack([resize(each, (16 // stride, 16 // stride)) for each in cross])
+        for stride in (1, 2, 4)
+    }
     return {
         "image": images,
-        "cross_1": np.stack(cross).astype(np.float16),
+        **{name: maps.astype(np.float16) for name, maps in crosses.items()},
         "affinity_indices": np.stack(indices),
         "affinity_weights": np.stack(weights),
     }

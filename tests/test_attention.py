@@ -1,5 +1,6 @@
 """Recorded attention against explicit softmax, and the model left as it was."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,11 @@ PLAN = AttentionPlan(cross_strides=(1, 2), affinity_stride=1, neighbours=10)
 @pytest.fixture(scope="module")
 def pipe(tiny_pipeline: Path):
     return load_pipeline(tiny_pipeline)
+
+
+@pytest.fixture(scope="module", params=["tiny_pipeline", "tiny_sd15", "tiny_sd2"])
+def any_pipe(request: pytest.FixtureRequest):
+    return load_pipeline(request.getfixturevalue(request.param))
 
 
 @pytest.fixture
@@ -79,7 +85,8 @@ def test_layers_are_found_with_their_resolution(pipe, context) -> None:
         assert len(seen) >= 3 and {p.shape[-1] for p in seen} == {tokens}
 
 
-def test_equals_the_naive_full_softmax(pipe, context) -> None:
+def test_equals_the_naive_full_softmax(any_pipe) -> None:
+    pipe, context = any_pipe, embed(any_pipe, PROMPTS)
     record = recorder()
     with record_attention(pipe.unet, record):
         for timestep in (700, 300):
@@ -126,7 +133,8 @@ def test_sparsify_keeps_the_largest_in_order() -> None:
     assert sparsify(affinity, 100)[0].shape == (2, 9, 9)
 
 
-def test_output_is_bit_identical_while_recording(pipe, context) -> None:
+def test_output_is_bit_identical_while_recording(any_pipe) -> None:
+    pipe, context = any_pipe, embed(any_pipe, PROMPTS)
     rows, both = latents().repeat(2, 1, 1, 1), torch.cat([context.flip(0), context])
     expected = predict(pipe, rows, 300, both)
     with record_attention(pipe.unet, recorder()):
@@ -142,6 +150,21 @@ def test_only_the_last_rows_are_recorded(pipe, context) -> None:
         predict(pipe, latents().repeat(2, 1, 1, 1), 300, torch.cat([context.flip(0), context]))
     torch.testing.assert_close(guided.mean_affinity(), alone.mean_affinity())
     torch.testing.assert_close(guided.mean_cross(), alone.mean_cross())
+
+
+def test_all_strides_of_stable_diffusion_are_found(tiny_sd15: Path, tiny_sd2: Path) -> None:
+    """16 layers of each kind: 6 on the way down, 1 in the middle, 9 on the way up."""
+    for folder in (tiny_sd15, tiny_sd2):
+        layers = attention_layers(load_pipeline(folder).unet)
+        for kind in ("self", "cross"):
+            strides = [stride for layer_kind, stride, _ in layers if layer_kind == kind]
+            assert Counter(strides) == {1: 5, 2: 5, 4: 5, 8: 1}
+    heads = {"tiny_sd15": [8, 8, 8], "tiny_sd2": [2, 4, 8]}
+    for folder, expected in zip((tiny_sd15, tiny_sd2), heads.values(), strict=True):
+        layers = attention_layers(load_pipeline(folder).unet)
+        assert [{m.heads for _, s, m in layers if s == stride} for stride in (1, 2, 4)] == [
+            {number} for number in expected
+        ]
 
 
 def test_inactive_passes_do_not_count(pipe, context) -> None:

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from dseg.colour import colour_evidence
+from dseg.colour import ColourModel
+
+
+def colour_evidence(image, foreground, bandwidth=8.0):
+    return ColourModel(image, bandwidth).evidence(foreground)
 
 
 def two_colours(seed=0):
@@ -37,3 +41,22 @@ def test_an_even_guess_gives_no_evidence():
 def test_an_empty_side_gives_no_evidence(share):
     image, truth = two_colours()
     assert not colour_evidence(image, np.full(truth.shape, share)).any()
+
+
+def test_a_pixel_is_no_witness_for_itself():
+    # A colour that occurs once says nothing, whichever side its pixel was put on.
+    image, truth = two_colours()
+    image[10, 10] = [0, 0, 255]
+    image[18, 28] = [255, 255, 0]
+    evidence = colour_evidence(image, truth)
+    assert truth[10, 10] and not truth[18, 28]
+    assert abs(evidence[10, 10]) < 0.01 and abs(evidence[18, 28]) < 0.01
+
+
+def test_colours_beyond_the_bandwidth_are_told_apart():
+    truth = np.zeros((20, 20), bool)
+    truth[:, :7] = True
+    image = np.full((20, 20, 3), 100, np.uint8)
+    image[truth] = 116
+    near, far = (colour_evidence(image, truth, bandwidth)[0, 0] for bandwidth in (4.0, 64.0))
+    assert near == pytest.approx(3.0) and 0 < far < 0.5

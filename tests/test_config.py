@@ -12,7 +12,7 @@ from dseg.config import (
     settings_hash,
 )
 from dseg.errors import DsegError
-from dseg.section import Section
+from dseg.section import ClassFile, Section
 from dseg.settings import Settings
 
 
@@ -118,6 +118,7 @@ def test_sets_replace(changed):
         "benchmarks",
         "recordings",
         "inversions",
+        "mask_recordings",
         "mask_methods",
         "variants",
         "world.images",
@@ -188,6 +189,7 @@ def test_variant_merges_its_overrides(default):
         ),
         (
             "variants: {a: {features: {source: clean}}, b: {}}\nrecordings: {a: {}}\n"
+            "mask_methods: {a: {method: otsu, recording: a}}\n"
             "inversion: {timesteps: [0.0]}",
             "params.yaml: features.timesteps: expected some of inversion.timesteps [0.0]",
         ),
@@ -217,6 +219,8 @@ def test_variant_merges_its_overrides(default):
         ("prompts: {contexts: []}", "prompts.contexts: expected at least one item for"),
         ("prompts: {templates: [a photo]}", "prompts.templates: expected {noun} once"),
         ("prompts: {templates: ['{noun} {x}']}", "prompts.templates: expected {noun} once"),
+        ("prompts: {templates: ['{article}']}", "prompts.templates: expected {noun} once"),
+        ("prompts: {templates: ['{noun} {']}", "prompts.templates: expected {noun} once"),
         (
             "benchmarks: {val: {layout: saliency, root: world/val, images: 9}}",
             "changes.yaml: benchmarks.val.images: expected world.images.val = 96, got 9",
@@ -313,6 +317,26 @@ def test_sections_are_validated(subset):
         subset({"haed": {}})
     with pytest.raises(DsegError, match="missing"):
         subset({"benchmarks": {"val": {"layout": "saliency"}}})
+
+
+def test_classes_are_a_list_or_in_a_file(changed, subset, error_of):
+    text = "prompts: {classes: {file: data/names.txt}, templates: ['{article} {noun}']}"
+    settings = changed(text)
+    assert settings.prompts.classes == ClassFile(file="data/names.txt")
+    assert settings.prompts.templates == ("{article} {noun}",)
+    again = subset(sections(settings, "prompts"))
+    assert again.prompts == settings.prompts
+    assert changed("prompts: {classes: [ant, bee]}").prompts.classes == ("ant", "bee")
+    for change, message in (
+        ("[]", "prompts.classes: expected at least one item, got []"),
+        ("[ant, 3]", "prompts.classes.1: expected a string, got 3"),
+        ("[ant, ant]", "prompts.classes: expected every item once"),
+        ("names.txt", "prompts.classes: expected a list, got"),
+        ("{}", "prompts.classes.file: missing"),
+        ("{file: ''}", "prompts.classes.file: expected text to have at least 1 character"),
+        ("{fil: names.txt}", "prompts.classes.fil: unknown key; did you mean 'file'?"),
+    ):
+        assert message in error_of(f"prompts: {{classes: {change}}}")
 
 
 def test_hash_depends_on_values_only(default, changed):

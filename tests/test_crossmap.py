@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from skimage.filters import threshold_otsu
 
-from dseg.crossmap import check, combine, is_flat, normalise, otsu
+from dseg.crossmap import (
+    check,
+    choose,
+    combine,
+    compress,
+    is_flat,
+    normalise,
+    otsu,
+    recorded,
+)
 from dseg.errors import DsegError
 
 
@@ -72,3 +81,19 @@ def test_what_is_no_map_is_refused(cross):
 def test_combine_of_nothing_is_refused():
     with pytest.raises(DsegError, match="no cross map"):
         combine([])
+
+
+def test_compress_is_a_power_relative_to_the_maximum():
+    cross = np.array([[0.0, 0.25], [0.5, 1.0]], np.float16) * 4
+    np.testing.assert_allclose(compress(cross, 0.5), np.sqrt([[0, 0.25], [0.5, 1]]), rtol=1e-3)
+    np.testing.assert_allclose(compress(cross, 1.0), [[0, 0.25], [0.5, 1]], rtol=1e-3)
+    assert not compress(np.zeros((2, 2)), 0.5).any()
+
+
+def test_recorded_maps_are_found_and_chosen_by_stride():
+    fields = {"cross_1": np.ones((2, 4, 4)), "cross_2": np.zeros((2, 2, 2)), "image": np.ones(2)}
+    maps = recorded(fields, 1)
+    assert {stride: cross.shape for stride, cross in maps.items()} == {1: (4, 4), 2: (2, 2)}
+    assert [cross.shape for cross in choose(maps, (2, 1))] == [(2, 2), (4, 4)]
+    with pytest.raises(DsegError, match=r"no field 'cross_4' \(there are: cross_1, cross_2\)"):
+        choose(maps, (4,))

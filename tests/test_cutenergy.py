@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 
 from dseg.affinity import from_rows, similarity_edges
-from dseg.colour import colour_evidence
-from dseg.cutenergy import cell_of_pixel, contrast_edges, pose, with_colour, working_shape
+from dseg.cutenergy import (
+    cell_of_pixel,
+    contrast_edges,
+    pose,
+    terms,
+    with_colour,
+    working_shape,
+)
 from dseg.errors import DsegError
 from dseg.graphcut import energy, minimum_cut
 
 SETTINGS = {
+    "exponent": 1.0,
     "tau": 0.15,
     "clip": 0.02,
     "walk_steps": 0,
@@ -20,6 +27,7 @@ SETTINGS = {
     "lambda_link": 0.7,
     "lambda_colour": 0.5,
     "colour_iterations": 1,
+    "colour_bandwidth": 8.0,
     "size": None,
     "area": (0.02, 0.8),
     "border": 0.5,
@@ -52,7 +60,7 @@ def equation(labels, problem, inputs, chosen):
     unary = problem.graph.unary
     total = sum(np.where(m[:, p], *unary[p, ::-1]) for p in range(pixels))
     total = total + sum(np.where(a[:, c], *unary[pixels + c, ::-1]) for c in range(cells))
-    g = colour_evidence(image, problem.foreground).ravel()
+    g = problem.colour.evidence(problem.foreground).ravel()
     for p in range(pixels):
         total = total + chosen.lambda_colour / pixels * np.maximum(0, -(2 * m[:, p] - 1) * g[p])
     edges, similar = similarity_edges(rows, chosen.neighbours, chosen.power)
@@ -102,6 +110,32 @@ def test_data_costs_are_minus_the_logarithm_of_the_clipped_probability():
     np.testing.assert_allclose(problem.graph.unary[:9, 0], -np.log(1 - f.ravel()) / 9)
 
 
+@pytest.mark.parametrize("size", [None, 0])
+def test_terms_sum_to_the_energy_and_vanish_with_their_weight(size):
+    inputs = tiny(5, pixels=6, cells=3)
+    for gone in ("colour", "contrast", "self", "link"):
+        weight = {f"lambda_{gone}": 0.0}
+        chosen = settings(size=size, **weight)
+        problem = pose(*inputs, chosen)
+        graph = with_colour(problem, problem.foreground, chosen.lambda_colour)
+        labels = np.random.default_rng(0).random(len(graph.unary)) < 0.5
+        found = terms(problem, graph, labels)
+        assert sum(found.values()) == pytest.approx(energy(graph, labels))
+        assert found[gone] == pytest.approx(0, abs=1e-12)
+        others = set(found) - {gone} - ({"contrast", "link"} if size == 0 else set())
+        assert all(found[name] > 0 for name in others)
+
+
+def test_the_exponent_lifts_what_the_noun_attends_to_less():
+    cross, *others = tiny(4, pixels=6, cells=3)
+    shares = [pose(cross, *others, settings(exponent=e)).foreground.mean() for e in (0.25, 1.0)]
+    powered = pose(cross**0.25, *others, settings()).foreground
+    np.testing.assert_allclose(
+        pose(cross, *others, settings(exponent=0.25)).foreground, powered, atol=1e-5
+    )
+    assert shares[0] != shares[1]
+
+
 def test_terms_go_with_their_weight():
     inputs = tiny(1)
     counts = {"lambda_self": 0, "lambda_contrast": 0, "lambda_link": 0}
@@ -115,7 +149,8 @@ def test_terms_go_with_their_weight():
 def test_size_zero_leaves_the_cells_alone():
     inputs = tiny(2, pixels=6, cells=3)
     problem = pose(*inputs, settings(size=0))
-    assert problem.foreground.shape == (3, 3) and problem.image.shape == (3, 3, 3)
+    assert problem.foreground.shape == (3, 3)
+    assert problem.colour.evidence(problem.foreground).shape == (3, 3)
     assert len(problem.graph.unary) == 9
     both = pose(*inputs, settings())
     np.testing.assert_array_equal(

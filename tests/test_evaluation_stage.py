@@ -18,7 +18,7 @@ from dseg.protocols import PROTOCOLS
 from dseg.resample import resize
 from dseg.shards import read_shards, write_shard
 from dseg.stages import evaluation
-from dseg.stages.scores import read_table
+from dseg.stages.scores import read_scores, read_table
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"a": (30, 50), "b": (64, 40), "c": (21, 77)}
@@ -117,6 +117,24 @@ def test_modes_and_postprocessings_are_rows_of_their_own(saliency: Path) -> None
         }
         for key, value in expected.items():
             assert image["head", *key, name] == pytest.approx(value)
+
+
+@pytest.mark.parametrize("mode", ["multi", "single"])
+def test_tables_and_figures_read_one_mode_without_postprocessing(saliency: Path, mode: str) -> None:
+    tables = score(
+        saliency, modes=["multi", "single"], postprocessing=["none", "bilateral-tokencut"]
+    )
+    masks = saliency / "masks" / "00000-of-00001.safetensors"
+    kept = {"kept": np.array([True, False])}
+    write_shard(masks, kept, ids=["x", "y"], stage="attentioncut", settings_hash="x")
+    none = saliency / "none.parquet"
+    pd.DataFrame({"method": []}).to_parquet(none)
+    shown = read_scores(saliency / "scores", none, [masks], mode)
+    wanted = f"method == 'head' and postprocessing == 'none' and mode == '{mode}'"
+    expected = tables["images"].query(wanted).sort_values("id")["iou"]
+    assert shown.of_images("head", "set", "iou").tolist() == expected.tolist()
+    assert len(shown.curves) == 3 * 255 and shown.kept == 1
+    assert 0 < shown.score("head", "set", "tokencut", "max_f") <= 1  # and there is only one
 
 
 def test_grey_truths_are_cut_by_the_protocol_or_at_one_half(saliency: Path) -> None:

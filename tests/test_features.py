@@ -7,6 +7,9 @@ from torch import nn
 
 from dseg.errors import DsegError
 from dseg.features import captured, decoder_channels, decoder_features
+from dseg.pipeline import embed, load_pipeline
+
+pytest_plugins = ("tiny_pipeline",)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,26 @@ def test_no_hook_stays_behind(unet, latents, prompt):
     assert hooks(unet) == 0
     with torch.no_grad():
         assert torch.equal(unet(latents[0], 100, prompt.expand(3, -1, -1)).sample, before)
+
+
+@pytest.mark.parametrize("name", ["tiny_sd15", "tiny_sd2"])
+def test_the_decoder_of_stable_diffusion(name, request, latents):
+    pipe = load_pipeline(request.getfixturevalue(name))
+    assert decoder_channels(pipe.unet) == {8: 64, 4: 64, 2: 32, 1: 16}
+    context = embed(pipe, [""])
+    maps = decoder_features(pipe.unet, latents, [100, 300], [1, 2, 4, 8], context)
+    assert [tuple(m.shape) for m in maps] == [
+        (3, 32, 8, 8),
+        (3, 64, 4, 4),
+        (3, 128, 2, 2),
+        (3, 128, 1, 1),
+    ]
+    # of the finest, the network's output is made
+    unet, last = pipe.unet, maps[0][:, 16:]
+    with torch.no_grad():
+        expected = unet(latents[1], 300, context.expand(3, -1, -1)).sample
+        output = unet.conv_out(unet.conv_act(unet.conv_norm_out(last)))
+    torch.testing.assert_close(output, expected)
 
 
 def test_a_decoder_of_one_resolution_has_stride_1(latents, prompt):

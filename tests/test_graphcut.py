@@ -6,7 +6,7 @@ from scipy.optimize import linprog
 from scipy.sparse import block_array, coo_array, eye_array
 
 from dseg.errors import DsegError
-from dseg.graphcut import Graph, energy, grid_edges, minimum_cut
+from dseg.graphcut import Graph, _Rest, _solve, energy, grid_edges, minimum_cut
 
 
 def random_graph(seed, nodes=10, pairs=20, scale=1.0, spread=1.0):
@@ -138,3 +138,21 @@ def test_bad_graphs_are_refused(changes, message):
 def test_labels_of_another_length_have_no_energy():
     with pytest.raises(DsegError, match="labels are"):
         energy(random_graph(0), np.zeros(3, bool))
+
+
+def test_settling_nodes_changes_no_cut():
+    # One image's energy with terms of all strengths: the flow alone gives the same labels.
+    for seed, strength in enumerate((0.02, 0.2, 1.0, 5.0)):
+        rng = np.random.default_rng(seed)
+        edges, _ = grid_edges(20, 20)
+        unary = rng.normal(size=(400, 2))
+        graph = Graph(unary, edges, rng.random(len(edges)) * strength)
+        alone = _solve(_Rest(unary[:, 0] - unary[:, 1], graph.edges, graph.weights))
+        np.testing.assert_array_equal(minimum_cut(graph), alone)
+
+
+def test_a_chain_is_settled_from_its_sure_end():
+    unary = np.zeros((30, 2))
+    unary[0, 0], unary[1:, 1] = 9.0, 0.1
+    chain = np.stack([np.arange(29), np.arange(1, 30)], axis=1)
+    assert minimum_cut(Graph(unary, chain, np.full(29, 4.0))).all()

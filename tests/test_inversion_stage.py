@@ -45,23 +45,31 @@ def test_batches_change_nothing_but_rounding(
     np.testing.assert_allclose(results[0], results[1], atol=5e-3)
 
 
+@pytest.mark.parametrize("name", ["tiny_pipeline", "tiny_sd15", "tiny_sd2"])
 def test_sampling_leads_back_to_the_image(
-    make, synthesis: list[Path], prompts: Path, tmp_path: Path
+    name: str,
+    request: pytest.FixtureRequest,
+    make,
+    synthesis: list[Path],
+    prompts: Path,
+    tmp_path: Path,
 ) -> None:
-    pipe = load_pipeline(make().model.path)
+    model = {"path": str(request.getfixturevalue(name))}
+    pipe = load_pipeline(model["path"])
+    prediction = pipe.scheduler.config.prediction_type
+    assert prediction == ("epsilon" if name == "tiny_sd15" else "v_prediction")
     alphas, context = alphas_cumprod(pipe), embed(pipe, [""])
     errors = []
     for fixed_point in (0, 3):
         out = tmp_path / f"{fixed_point}.safetensors"
-        inversion.run(
-            make(inversion={"steps": 50, "fixed_point": fixed_point}), synthesis[1], prompts, out
-        )
+        chosen = make(model=model, inversion={"steps": 50, "fixed_point": fixed_point})
+        inversion.run(chosen, synthesis[1], prompts, out)
         latents = torch.from_numpy(read_shard(out).fields["latents"]).float()
         sample = latents[:, 2]
         for timestep in range(300, 0, -20):
             output = predict(pipe, sample, timestep, context.expand(len(sample), -1, -1))
             levels = float(alphas[timestep]), float(alphas[timestep - 20])
-            sample = ddim_step(sample, output, *levels, "v_prediction")
+            sample = ddim_step(sample, output, *levels, prediction)
         errors.append(float((sample - latents[:, 0]).abs().max()))
     assert errors[1] < errors[0] / 2
 

@@ -3,9 +3,10 @@ import pytest
 from attention_scene import disc_scene, iou
 from skimage.filters import threshold_otsu
 
+from dseg.affinity import from_rows
 from dseg.crossmap import normalise
 from dseg.errors import DsegError
-from dseg.mask_baselines import BASELINES
+from dseg.mask_baselines import BASELINES, add_up
 from dseg.resample import resize
 
 
@@ -24,6 +25,43 @@ def test_otsu_puts_its_threshold_at_one_half():
     np.testing.assert_array_equal(
         BASELINES["otsu"](*scene.inputs) > 0.5, values > threshold_otsu(values)
     )
+
+
+def test_adding_up_weighs_maps_by_how_much_they_hold():
+    rng = np.random.default_rng(0)
+    fine, coarse = rng.random((16, 16)).astype(np.float32), rng.random((8, 8)).astype(np.float32)
+    np.testing.assert_allclose(add_up([fine]), fine)
+    level = np.full((8, 8), 3.0, np.float32)
+    np.testing.assert_allclose(add_up([fine, level]), (fine + 3) / 2, rtol=1e-5)
+    loud = add_up([fine, 1000 * coarse])
+    assert loud.shape == (16, 16) and loud.min() >= 0
+    near = np.corrcoef(loud.ravel(), resize(coarse, (16, 16)).ravel())[0, 1]
+    assert near > 0.95
+    with pytest.raises(DsegError, match="no cross map"):
+        add_up([])
+
+
+def test_daam_keeps_what_exceeds_two_fifths_of_the_range():
+    scene = disc_scene(seed=2)
+    ramp = np.linspace(1, 2, 64, dtype=np.float32)[None].repeat(64, 0)
+    mask = BASELINES["daam"](ramp, *scene.inputs[1:]) > 0.5
+    np.testing.assert_array_equal(mask[0], np.linspace(0, 1, 64) > 0.4)
+
+
+def test_dataset_diffusion_is_the_fourth_power_of_the_self_attention():
+    scene = disc_scene(size=32, grid=8, kept=64, seed=3)
+    rows = from_rows(scene.indices, scene.weights, 32, 32).matrix().toarray()
+    values = (np.linalg.matrix_power(rows, 4) @ scene.cross.ravel()).reshape(8, 8)
+    small = scene.image[::4, ::4]
+    got = BASELINES["dataset-diffusion"](*scene.inputs[:3], small) > 0.5
+    np.testing.assert_array_equal(got, normalise(values) > 0.6)
+
+
+def test_the_square_root_lifts_what_is_attended_to_less():
+    scene = disc_scene(seed=2)
+    cross = scene.cross**3
+    areas = [(BASELINES[n](cross, *scene.inputs[1:]) > 0.5).sum() for n in ("otsu", "otsu-sqrt")]
+    assert areas[0] < areas[1]
 
 
 def test_the_order_of_values_is_kept():

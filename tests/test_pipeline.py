@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 
 from dseg.errors import DsegError
 from dseg.pipeline import (
@@ -27,13 +28,14 @@ from dseg.pipeline import (
     timestep_at,
     train_timesteps,
 )
+from dseg.synthesis import sampler
 
 pytest_plugins = ("tiny_pipeline",)
 
 
-@pytest.fixture(scope="module", params=["tiny", "kl"])
-def folder(request: pytest.FixtureRequest, tiny_pipeline: Path, tiny_pipeline_kl: Path) -> Path:
-    return tiny_pipeline if request.param == "tiny" else tiny_pipeline_kl
+@pytest.fixture(scope="module", params=["tiny_pipeline", "tiny_pipeline_kl", "tiny_sd15"])
+def folder(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -49,8 +51,9 @@ def test_loads_for_inference_with_ddim(folder: Path) -> None:
     pipe = load_pipeline(folder)
     own = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
     assert type(pipe.scheduler).__name__ == "DDIMScheduler"
-    for key in ("beta_schedule", "prediction_type", "steps_offset", "set_alpha_to_one"):
+    for key in ("beta_schedule", "steps_offset", "set_alpha_to_one"):
         assert pipe.scheduler.config[key] == own[key]
+    assert pipe.scheduler.config["prediction_type"] == own.get("prediction_type", "epsilon")
     assert pipe.scheduler.config["clip_sample"] is False
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         assert not part.training
@@ -127,6 +130,45 @@ def test_predict_is_float32_whatever_the_model_computes_in(tiny_pipeline: Path) 
         outputs.append(predict(pipe, z, 500, embed(pipe, ["a photo of a moon"] * 2)))
     assert outputs[1].dtype == torch.float32
     assert 0 < (outputs[0] - outputs[1]).abs().max() < 0.1 * outputs[0].abs().max()
+
+
+@pytest.mark.parametrize("name", ["tiny_sd15", "tiny_sd2"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"timestep_spacing": "trailing"},
+        {"timestep_spacing": "linspace"},
+        {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"},
+        {"clip_sample": True, "steps_offset": 0},  # what the pipeline itself mends
+        {"trained_betas": [0.0001 * (1 + step % 7) for step in range(1000)]},
+    ],
+)
+def test_schedules_of_real_repositories(
+    name: str, changes: dict, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(request.getfixturevalue(name), tmp_path / "model"))
+    file = folder / "scheduler" / "scheduler_config.json"
+    config = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps(config))
+    pipe = load_pipeline(folder)
+    expected = DDIMScheduler.from_config(config | {"clip_sample": False, "steps_offset": 1})
+    assert torch.equal(alphas_cumprod(pipe), expected.alphas_cumprod)
+    assert pipe.scheduler.final_alpha_cumprod == expected.final_alpha_cumprod
+    assert pipe.scheduler.config.prediction_type == config.get("prediction_type", "epsilon")
+    assert (alphas_cumprod(pipe)[-1] == 0) == ("rescale_betas_zero_snr" in changes)
+    for steps in (4, 20, 50):
+        expected.set_timesteps(steps)
+        assert torch.equal(sampler(pipe, steps).timesteps, expected.timesteps)
+
+
+def test_penultimate_layers_are_those_of_the_file(tiny_sd2: Path) -> None:
+    """Stable Diffusion 2 reads its text encoder's last layer but one: its files end with it."""
+    pipe = load_pipeline(tiny_sd2)
+    tokens = pipe.tokenizer(["the key"], padding="max_length", return_tensors="pt").input_ids
+    expected = pipe.text_encoder(tokens).last_hidden_state
+    assert pipe.text_encoder.config.hidden_act == "gelu"
+    assert torch.equal(embed(pipe, ["the key"]), expected) and expected.shape == (1, 16, 48)
 
 
 def test_tokenizer_without_a_limit_takes_the_text_encoders(copy: Path) -> None:

@@ -194,6 +194,19 @@ def test_model_files_are_weights_and_configuration(checkout):
     plan.check_inputs()
 
 
+def test_a_file_of_class_names_is_an_input(checkout):
+    assert Plan("embedded").class_file() == []
+    change(checkout / "params.yaml", "prompts", classes={"file": "data/names.txt"})
+    plan = Plan("embedded")
+    assert plan.class_file() == ["data/names.txt"]
+    message = r"^prompts\.classes\.file: no file data/names\.txt: .*dseg data classes"
+    with pytest.raises(DsegError, match=message):
+        plan.check_inputs()
+    (checkout / "data").mkdir()
+    (checkout / "data" / "names.txt").write_text("ant\n")
+    plan.check_inputs()
+
+
 def test_missing_inputs_are_named(checkout):
     change(checkout / "params.yaml", "model", path="models/nothing")
     with pytest.raises(DsegError, match=r"^model\.path: no pipeline in models/nothing"):

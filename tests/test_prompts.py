@@ -8,10 +8,18 @@ from pathlib import Path
 
 import pytest
 from tiny_pipeline import build_tokenizer
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, CLIPTokenizerFast
 
 from dseg.errors import DsegError
-from dseg.prompts import _span_by_prefix, build_prompts, fill, item_seed, noun_span
+from dseg.prompts import (
+    Phrase,
+    _span_by_prefix,
+    article_of,
+    build_prompts,
+    fill,
+    item_seed,
+    noun_span,
+)
 
 TOKENIZER = build_tokenizer()
 CHOICE = {
@@ -27,6 +35,13 @@ def tokens_of(tokenizer, text: str, span: tuple[int, int]) -> str:
     """What the tokens of a span spell, without spaces."""
     ids = tokenizer(text, padding="max_length", truncation=True).input_ids[slice(*span)]
     return "".join(tokenizer.convert_ids_to_tokens(ids)).replace("</w>", "")
+
+
+def spells(tokenizer, phrase: Phrase, span: tuple[int, int]) -> bool:
+    """Whether the tokens are the noun's, but for punctuation that shares a token with its end."""
+    noun = phrase.text[phrase.start : phrase.end].lower().replace(" ", "")
+    spelt = tokens_of(tokenizer, phrase.text, span)
+    return spelt == noun or (not noun[-1].isalnum() and spelt == noun + phrase.text[phrase.end])
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +124,82 @@ def test_spans_of_all_imagenet_names_spell_the_names(clip: CLIPTokenizer, shared
     assert longest > 5
 
 
-def test_article_follows_the_noun() -> None:
-    texts = [fill("{article} {noun}", noun).text for noun in ("object", "Axolotl", "moon")]
-    assert texts == ["an object", "an Axolotl", "a moon"]
+def test_spans_of_nouns_that_occur_twice(clip: CLIPTokenizer, shared: Path) -> None:
+    """In the text around the slot, and within other words, with the article's own length."""
+    names = json.loads((shared / "data/lists/clip_imagenet_classes.json").read_text())
+    templates = (
+        "{noun_} and {article} {noun}",
+        "{article} {noun}, not {noun_}",
+        "x{noun_} beside {article} {noun} or {noun_}s",
+    )
+    for name, template in product(names, templates):
+        phrase = fill(template.replace("{noun_}", name), name)
+        assert phrase.text[phrase.start : phrase.end] == name
+        start, end = noun_span(clip, phrase)
+        assert spells(clip, phrase, (start, end))
+        before = clip(phrase.text[: phrase.start], add_special_tokens=False).input_ids
+        assert start == 1 + len(before)
+
+
+def test_spans_hold_in_every_template_of_clip(clip: CLIPTokenizer, shared: Path) -> None:
+    names = json.loads((shared / "data/lists/clip_imagenet_classes.json").read_text())
+    templates = json.loads((shared / "data/lists/clip_imagenet_templates.json").read_text())
+    for index, template in enumerate(templates):
+        for name in names[index :: len(templates)]:
+            phrase = fill(template.replace("{}", "{noun}"), name)
+            assert spells(clip, phrase, noun_span(clip, phrase))
+
+
+def test_a_tokenizer_as_stable_diffusion_ships_it(clip: CLIPTokenizer, tmp_path: Path) -> None:
+    """vocab.json and merges.txt, and no tokenizer.json; under its old name as well."""
+    clip.save_pretrained(tmp_path / "all")
+    whole = json.loads((tmp_path / "all" / "tokenizer.json").read_text())["model"]
+    (tmp_path / "vocab.json").write_text(json.dumps(whole["vocab"]))
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in whole["merges"]]
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    assert CLIPTokenizerFast is CLIPTokenizer  # transformers 5 has one of them
+    loaded = CLIPTokenizer.from_pretrained(tmp_path)
+    assert loaded.is_fast and loaded.model_max_length == 77
+    for name in ("St. Bernard", "Geoffroy's spider monkey", "iPod", "jack-o'-lantern"):
+        phrase = fill(f"{name} beside {{article}} {{noun}} in the wild", name)
+        assert loaded(phrase.text).input_ids == clip(phrase.text).input_ids
+        assert noun_span(loaded, phrase) == noun_span(clip, phrase)
+
+
+def test_truncation_cuts_the_text_but_never_the_noun(clip: CLIPTokenizer, shared: Path) -> None:
+    names = json.loads((shared / "data/lists/clip_imagenet_classes.json").read_text())
+    for name in names[::50]:
+        tail = fill("a photo of {article} {noun}" + ", very detailed" * 40, name)
+        span = noun_span(clip, tail)
+        assert len(clip(tail.text, padding="max_length", truncation=True).input_ids) == 77
+        assert tokens_of(clip, tail.text, span) == name.lower().replace(" ", "")
+        with pytest.raises(DsegError, match="expected at most 76 for this text encoder"):
+            noun_span(clip, fill("very detailed, " * 40 + "{noun}", name))
+
+
+def test_article_follows_the_sound_of_the_noun() -> None:
+    an = "object Axolotl hour hourglass heirloom umbrella urn uncle iPod ice-cream oboe honest-man"
+    a = "moon unicycle uniform European ukulele one-piece utensil used-car USB-stick ewer house"
+    for article, nouns in (("an", an), ("a", a)):
+        for noun in nouns.split():
+            assert fill("{article} {noun}", noun).text == f"{article} {noun}"
+
+
+def test_articles_of_all_imagenet_names(shared: Path) -> None:
+    names = json.loads((shared / "data/lists/clip_imagenet_classes.json").read_text())
+    against_their_letter = {
+        name for name in names if (name[0].lower() in "aeiou") != (article_of(name) == "an")
+    }
+    assert against_their_letter == {
+        "European green lizard",
+        "European garden spider",
+        "European polecat",
+        "hourglass",
+        "one-piece bathing suit",
+        "unicycle",
+    }
 
 
 def test_truncated_noun_is_an_error() -> None:

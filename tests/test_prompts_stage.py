@@ -43,6 +43,19 @@ def test_the_default_prompts_are_the_same_bytes_every_time(settings, tmp_path: P
     ]
 
 
+def test_classes_may_come_from_a_file(settings, tmp_path: Path) -> None:
+    names = settings.prompts.classes
+    assert isinstance(names, tuple)
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    values = sections(settings, *SECTIONS)
+    values["prompts"]["classes"] = {"file": str(tmp_path / "names.txt")}
+    (tmp_path / "filed.json").write_text(json.dumps(values))
+    run(settings, tmp_path / "listed.parquet")
+    run(load_sections(tmp_path / "filed.json"), tmp_path / "filed.parquet")
+    listed, filed = (read_prompts(tmp_path / f"{name}.parquet") for name in ("listed", "filed"))
+    pd.testing.assert_frame_equal(listed, filed)
+
+
 def test_unreadable_tables_are_named(tmp_path: Path) -> None:
     file = tmp_path / "prompts.parquet"
     with pytest.raises(DsegError, match="prompts.parquet: no readable table"):

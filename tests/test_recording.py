@@ -77,6 +77,22 @@ def test_whole_rows_sum_to_one(pipe, clean) -> None:
     np.testing.assert_allclose(maps.affinity_weights.astype(float).sum(-1), 1, atol=5e-3)
 
 
+@pytest.mark.parametrize("name", ["tiny_sd15", "tiny_sd2"])
+def test_records_either_generation(name: str, request: pytest.FixtureRequest) -> None:
+    pipe = load_pipeline(request.getfixturevalue(name))
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    z = noised(pipe, encode(pipe, images), SEEDS, [100, 300])
+    maps = record(pipe, z, [100, 300], PHRASES, AttentionPlan((1, 2, 4, 8), 2, 16))
+    assert {stride: cross.shape for stride, cross in maps.cross.items()} == {
+        1: (3, 8, 8),
+        2: (3, 4, 4),
+        4: (3, 2, 2),
+        8: (3, 1, 1),
+    }
+    np.testing.assert_allclose(maps.affinity_weights.astype(float).sum(-1), 1, atol=5e-3)
+    assert all(np.isfinite(cross).all() and cross.std(0).max() > 0 for cross in maps.cross.values())
+
+
 def test_numbers_must_agree(pipe, clean) -> None:
     z = noised(pipe, clean, SEEDS, [300])
     for timesteps, phrases in (([300, 400], PHRASES), ([300], PHRASES[:2]), ([], PHRASES)):

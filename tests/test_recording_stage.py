@@ -55,6 +55,7 @@ def settings(tiny_pipeline: Path, tmp_path: Path):
                 "timesteps": [0.1, 0.3],
                 "noun": "class",
                 "latents": "noise",
+                "affinity_stride": None,
                 "batch_size": 1,
                 "items_per_shard": 2,
             }
@@ -89,6 +90,15 @@ def test_sharding_changes_no_bit(settings, benchmark: Path, tmp_path: Path) -> N
         assert np.array_equal(by_two.fields[name], array), name
     stored = np.asarray(Image.open(benchmark / "images" / "a.png"))
     assert np.array_equal(whole.fields["image"][0], stored)
+
+
+def test_a_recording_may_have_another_resolution_of_self_attention(
+    settings, benchmark: Path, tmp_path: Path
+) -> None:
+    coarse = record(settings(items_per_shard=3), benchmark, tmp_path, 1).fields
+    fine = record(settings(items_per_shard=3, affinity_stride=1), benchmark, tmp_path, 1).fields
+    assert coarse["affinity_indices"].shape[1] == 16 and fine["affinity_indices"].shape[1] == 64
+    np.testing.assert_array_equal(coarse["cross_1"], fine["cross_1"])
 
 
 def test_the_noun_is_the_class_or_the_word_object(

@@ -13,7 +13,7 @@ from dseg import comparison
 from dseg.datasets import open_benchmark
 from dseg.errors import DsegError
 from dseg.shards import read_shards, write_shard
-from dseg.stages import evaluation, tables
+from dseg.stages import evaluation, mask_methods, tables
 
 IMAGES = {"val": 4, "test": 6, "multi": 3}
 
@@ -26,6 +26,7 @@ def run(tmp_path_factory):
         IMAGES,
         14,
         recordings={"attentioncut-noise": {"noun": "class"}},
+        mask_recordings={"early": {"noun": "class", "timesteps": [0.02, 0.1]}},
         variants={
             "inversion": {},
             "rgb": {"head": {"input": "rgb"}},
@@ -37,6 +38,8 @@ def run(tmp_path_factory):
             "walk-1": {"method": "walk", "steps": 1},
             "attentioncut": {"method": "attentioncut"},
             "without-pixels": {"method": "attentioncut", "attentioncut": {"size": 0}},
+            "daam": {"method": "daam", "cross_strides": [1, 2]},
+            "early": {"method": "attentioncut", "recording": "early"},
         },
     )
     made = make_run(folder, settings)
@@ -117,6 +120,13 @@ def test_mask_methods_are_scored_on_val_and_test(run):
     assert table["iou"].between(0, 1).all()
     means = table.groupby("method")["iou"].mean()
     assert means["attentioncut"] > 0.5 and means["attentioncut"] != means["without-pixels"]
+
+
+def test_a_method_without_its_recording_is_refused(run, tmp_path):
+    usual = run.shards("recording/attentioncut-noise")
+    with pytest.raises(DsegError, match=r"mask_methods\.early\.recording: no shards of 'early'"):
+        mask_methods.run(run.given("mask_methods"), run.artifacts, usual, tmp_path / "x.parquet")
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_table_and_figure_is_there(run):

@@ -1,7 +1,5 @@
 """Sampling against diffusers' own pipeline; attention recorded beside it changes no image."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -19,9 +17,11 @@ PLAN = AttentionPlan(cross_strides=(1, 2), affinity_stride=1, neighbours=12)
 STEPS = 6
 
 
-@pytest.fixture(scope="module", params=["tiny", "kl"])
-def pipe(request: pytest.FixtureRequest, tiny_pipeline: Path, tiny_pipeline_kl: Path):
-    return load_pipeline(tiny_pipeline if request.param == "tiny" else tiny_pipeline_kl)
+@pytest.fixture(
+    scope="module", params=["tiny_pipeline", "tiny_pipeline_kl", "tiny_sd15", "tiny_sd2"]
+)
+def pipe(request: pytest.FixtureRequest):
+    return load_pipeline(request.getfixturevalue(request.param))
 
 
 def run(pipe, items: slice = slice(None), **changes):

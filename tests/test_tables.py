@@ -62,6 +62,13 @@ def test_main_table_takes_max_f_from_the_protocol_not_from_the_images(settings, 
     assert "protocol pysod" in saliency_table(other, scores).note
 
 
+def test_the_note_names_a_mode_that_is_not_the_usual_one(settings, scores):
+    single = settings.evaluation.model_copy(update={"mode": "single"})
+    other = settings.model_copy(update={"evaluation": single})
+    assert "protocol tokencut, mode single, which" in saliency_table(other, scores).note
+    assert "mode" not in saliency_table(settings, scores).note
+
+
 def test_order_of_rows_and_benchmarks(settings, scores):
     table = saliency_table(settings, scores)
     assert [row[0] for row in table.cells] == [
@@ -108,6 +115,11 @@ def test_mask_methods_are_compared_with_otsu_and_with_the_whole(settings, scores
         assert float(row["minus_otsu"]) == pytest.approx(100 * (full - otsu).mean(), abs=0.005)
         assert float(row["p"]) <= float(row["p_holm"]) < 0.01
         assert row["minus_full"] == "" and rows["otsu", benchmark]["minus_otsu"] == ""
+        gap = rows["otsu", benchmark]
+        assert float(gap["minus_full"]) == pytest.approx(100 * (otsu - full).mean(), abs=0.005)
+        assert float(gap["minus_full_low"]) < float(gap["minus_full"])
+        assert float(gap["minus_full"]) < float(gap["minus_full_high"]) < 0
+        assert float(gap["p_full"]) <= float(gap["p_full_holm"]) < 0.01
         worse = rows["threshold", benchmark]
         assert float(worse["minus_otsu"]) < 0 and float(worse["p_holm"]) < 0.05
 

@@ -4,10 +4,13 @@ A test module asks for the fixtures with ``pytest_plugins = ("tiny_pipeline",)``
 `tiny_pipeline` (AutoencoderTiny, v-prediction, like the embedded base model) and
 `tiny_pipeline_kl` (AutoencoderKL, epsilon prediction, PNDM, like Stable Diffusion 1.5).
 Images are 32 x 32, latents 8 x 8 with 4 channels, attention layers at strides 1 and 2.
+`tiny_sd15` and `tiny_sd2` have the blocks and switches of Stable Diffusion 1.5 and 2.1: attention
+at strides 1, 2 and 4 and in the middle.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -148,6 +151,94 @@ def build_tiny_pipeline(folder: Path, *, autoencoder: str = "tiny", seed: int = 
         )
         pipeline.save_pretrained(folder)
     return Path(folder)
+
+
+# What differs between the generations of Stable Diffusion, as their configurations say it.
+GENERATIONS = {
+    "sd15": {
+        "unet": {"cross_attention_dim": 32, "attention_head_dim": 8},  # 8 heads of any width
+        "text": {"hidden_size": 32, "hidden_act": "quick_gelu"},
+        "scheduler": {  # as the repository has it, with a key that PNDM does not know
+            "_class_name": "PNDMScheduler",
+            "beta_end": 0.012,
+            "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085,
+            "num_train_timesteps": 1000,
+            "set_alpha_to_one": False,
+            "skip_prk_steps": True,
+            "steps_offset": 1,
+            "trained_betas": None,
+            "clip_sample": False,
+        },
+    },
+    "sd2": {
+        "unet": {
+            "cross_attention_dim": 48,
+            "attention_head_dim": [2, 4, 8, 8],  # heads of one width
+            "use_linear_projection": True,
+            "upcast_attention": True,
+        },
+        "text": {"hidden_size": 48, "hidden_act": "gelu"},
+        "scheduler": {
+            "_class_name": "DDIMScheduler",
+            "beta_end": 0.012,
+            "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085,
+            "clip_sample": False,
+            "num_train_timesteps": 1000,
+            "prediction_type": "v_prediction",
+            "set_alpha_to_one": False,
+            "skip_prk_steps": True,
+            "steps_offset": 1,
+            "trained_betas": None,
+        },
+    },
+}
+
+
+def build_generation(folder: Path, generation: str) -> Path:
+    """Write a random pipeline with the architecture of a generation of Stable Diffusion."""
+    config = GENERATIONS[generation]
+    build_tiny_pipeline(folder, autoencoder="kl")
+    pipeline = StableDiffusionPipeline.from_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        text_config = pipeline.text_encoder.config.to_dict() | config["text"]
+        text_encoder = CLIPTextModel(CLIPTextConfig(**text_config | {"num_hidden_layers": 2}))
+        text_encoder.get_input_embeddings().weight.data.mul_(50)
+        unet = UNet2DConditionModel(
+            sample_size=8,
+            layers_per_block=2,
+            block_out_channels=(16, 32, 64, 64),
+            down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+            norm_num_groups=8,
+            **config["unet"],
+        )
+        for module in unet.modules():
+            if isinstance(module, Attention):
+                module.to_q.weight.data.mul_(3)
+                module.to_k.weight.data.mul_(3)
+    pipeline.register_modules(unet=unet, text_encoder=text_encoder)
+    pipeline.save_pretrained(folder)
+    file = folder / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(config["scheduler"]))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", config["scheduler"]["_class_name"]]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sd15(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a pipeline like Stable Diffusion 1.5; read only."""
+    return build_generation(tmp_path_factory.mktemp("sd15") / "pipeline", "sd15")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a pipeline like Stable Diffusion 2.1; read only."""
+    return build_generation(tmp_path_factory.mktemp("sd2") / "pipeline", "sd2")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 
 from dseg.attentioncut import Mask, attention_cut
 from dseg.config import Settings, sections, settings_hash
-from dseg.crossmap import combine
+from dseg.crossmap import choose, combine, recorded
 from dseg.errors import DsegError
 from dseg.progress import track
 from dseg.shards import Shard, read_shard, write_shard
@@ -32,9 +32,8 @@ def run(settings: Settings, attention_shard: Path, out: Path) -> None:
         raise DsegError(
             f"{attention_shard}: written by stage {shard.stage!r}, expected {' or '.join(SOURCES)}"
         )
-    crosses = sorted(name for name in shard.fields if name.startswith("cross_"))
     needed = {"image", "affinity_indices", "affinity_weights"}
-    missing = sorted(needed - shard.fields.keys()) or ([] if crosses else ["cross_<stride>"])
+    missing = sorted(needed - shard.fields.keys())
     if missing:
         raise DsegError(
             f"{attention_shard}: no field {missing[0]!r}; remove it and run {shard.stage} again"
@@ -42,7 +41,7 @@ def run(settings: Settings, attention_shard: Path, out: Path) -> None:
     masks = []
     for row in track(range(len(shard.ids)), f"attentioncut, {Path(attention_shard).name}"):
         try:
-            masks.append(_cut(shard, crosses, row, settings))
+            masks.append(_cut(shard, row, settings))
         except DsegError as error:
             raise DsegError(f"{attention_shard}: item {shard.ids[row]}: {error}") from error
     write_shard(
@@ -61,10 +60,10 @@ def run(settings: Settings, attention_shard: Path, out: Path) -> None:
     )
 
 
-def _cut(shard: Shard, crosses: list[str], row: int, settings: Settings) -> Mask:
+def _cut(shard: Shard, row: int, settings: Settings) -> Mask:
     fields = shard.fields
     return attention_cut(
-        combine([fields[name][row] for name in crosses]),
+        combine(choose(recorded(fields, row), settings.attentioncut.cross_strides)),
         fields["affinity_indices"][row],
         fields["affinity_weights"][row],
         fields["image"][row],

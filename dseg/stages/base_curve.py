@@ -29,7 +29,7 @@ from dseg.world.kinds import KIND_NAMES
 from dseg.world.quality import localisation, noun_maps, sample
 
 SECTIONS = ("seed", "world.size", "base", "synthesis.steps", "synthesis.guidance")
-FIRST = 10_000  # samples; from here the checkpoints measured grow by about a third
+FIRST = 5_000  # samples; from here the checkpoints measured grow by about a third
 GROWTH = 1.33
 ROOT = 0.5  # exponent of the second measure of localisation
 COLUMNS = ("samples", "localisation", "localisation_root", "accuracy")

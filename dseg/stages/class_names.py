@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 from dseg import __version__
 from dseg.errors import DsegError
-from dseg.settings import ClassFile
+from dseg.section import ClassFile
 from dseg.shards import write_atomically
 
 FOLDER = Path("data/classes")

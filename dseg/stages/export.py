@@ -79,7 +79,7 @@ def export(settings: Settings, variant: str, head: Path, metrics: Path, out: Pat
             f"variant {variant}, are now: run make reproduce PROFILE={settings.profile} first"
         )
     model = settings.model
-    identity = model_identity(model.path, revision=model.revision)
+    identity = model_identity(model.path, revision=model.revision, dtype=model.dtype)
     if about.get("model", {}).get("identity", identity) != identity:
         raise DsegError(
             f"{head}: trained on features of other files than {model.path} has now: "
@@ -122,7 +122,7 @@ def export(settings: Settings, variant: str, head: Path, metrics: Path, out: Pat
 
 def _embedded(settings: Settings) -> bool:
     """Whether the run knows the embedded world only: in what it draws and in what it is tested."""
-    drawn = set(settings.prompts.classes) <= set(KIND_NAMES)
+    drawn = set(names_of(settings.prompts.classes)) <= set(KIND_NAMES)
     return drawn and all(
         benchmark.root.startswith(WORLD) for benchmark in settings.benchmarks.values()
     )

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.attentioncut import Reason
 from dseg.boxes import above
 from dseg.charts import Curve, interval_chart, pair_chart, precision_recall_chart
 from dseg.config import Settings
-from dseg.crossmap import combine
+from dseg.crossmap import choose, combine, recorded
 from dseg.errors import DsegError
 from dseg.figures import (
     Predicted,
@@ -35,6 +35,7 @@ SECTIONS = (
     "benchmarks",
     "recording",
     "recordings",
+    "mask_recordings",
     "inversion",
     "inversions",
     "features",
@@ -77,7 +78,7 @@ def run(
     """
     scores = read_scores(evaluation, mask_methods, masks, settings.evaluation.mode)
     draw: dict[str, Callable[[], Figure]] = {
-        "masks": partial(_masks, prompts, synthesis, masks),
+        "masks": partial(_masks, settings, prompts, synthesis, masks),
         "mask-methods": partial(_mask_methods, settings, scores),
         "precision-recall": partial(_precision_recall, settings, scores),
         "pairs": partial(_pairs, settings, scores),
@@ -91,25 +92,27 @@ def run(
         save_svg(figure, out / "figures" / f"{name}.svg")
 
 
-def _masks(prompts: Path, synthesis: Sequence[Path], masks: Sequence[Path]) -> Figure:
+def _masks(
+    settings: Settings, prompts: Path, synthesis: Sequence[Path], masks: Sequence[Path]
+) -> Figure:
     """The first image of each class, or of classes evenly spaced where there are many."""
     table = pd.read_parquet(prompts, columns=["id", "class"]).drop_duplicates("class")
     table = table.iloc[_evenly(len(table), CLASSES)]
     nouns = dict(zip(table["id"], table["class"], strict=True))
     found: dict[str, Synthetic] = {}
+    strides = settings.attentioncut.cross_strides
     for path, mask_path in zip(synthesis, masks, strict=True):
         wanted = [item for item in read_shard(path, fields=[]).ids if item in nouns]
         if not wanted:
             continue
         images, cut = read_shard(path), read_shard(mask_path)
-        crosses = sorted(name for name in images.fields if name.startswith("cross_"))
         for item in wanted:
             row, mask_row = images.ids.index(item), cut.ids.index(item)
             reason = Reason(int(cut.fields["reason"][mask_row]))
             found[item] = Synthetic(
                 noun=nouns[item],
                 image=images.fields["image"][row],
-                cross=combine([images.fields[name][row] for name in crosses]),
+                cross=combine(choose(recorded(images.fields, row), strides)),
                 mask=cut.fields["mask"][mask_row],
                 dropped="" if reason is Reason.KEPT else reason.name.lower().replace("_", " "),
             )
@@ -138,7 +141,7 @@ def _gallery(
     images = scores.images
     of_images = images[(images["benchmark"] == benchmark) & (images["seed"] == 0)]
     ious = of_images.pivot(index="id", columns="method", values="iou")
-    by = comparison.default_variant(settings) or next(iter(labels))
+    by = ablations.default_variant(settings) or next(iter(labels))
     ranked = ious.sort_values([by, *labels], kind="stable").index
     chosen = [str(ranked[index]) for index in _evenly(len(ranked), IMAGES)]
     soft = {method: _pick(groups[method, benchmark], set(chosen)) for method in labels}
@@ -220,7 +223,7 @@ def _precision_recall(settings: Settings, scores: Scores) -> Figure:
 
 
 def _pairs(settings: Settings, scores: Scores) -> Figure:
-    names = comparison.ablation(settings, "pairs")
+    names = ablations.ablation(settings, "pairs")
     lines: dict[str, dict[int, Interval]] = {}
     levels = {}
     for benchmark in comparison.held_out(settings):
@@ -247,10 +250,10 @@ def _pairs(settings: Settings, scores: Scores) -> Figure:
 
 def _ablations(settings: Settings, scores: Scores) -> Figure:
     """Every ablation's heads below the default one, on the held-out benchmarks."""
-    default = comparison.default_variant(settings)
+    default = ablations.default_variant(settings)
     labels = {default: "default head"} if default is not None else {}
-    for table in comparison.ABLATIONS:
-        for name in comparison.ablation(settings, table):
+    for table in ablations.ABLATIONS:
+        for name in ablations.ablation(settings, table):
             if name != default:
                 said = comparison.methods(settings)[name].removeprefix("head, ")
                 labels[name] = f"{said}  ({table})"

@@ -3,15 +3,14 @@
 What the stage `attentioncut` gives, by one of `mask_methods`: other masks to train heads on.
 """
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from dseg.attentioncut import Reason, attention_cut, judge
+from dseg.attentioncut import Reason, judge
 from dseg.config import Settings, sections, settings_hash
-from dseg.crossmap import combine
-from dseg.mask_baselines import Baseline, threshold_half, walk_otsu
+from dseg.crossmap import choose, combine, recorded
+from dseg.mask_methods import mask_method
 from dseg.progress import track
 from dseg.shards import read_shard, write_shard
 
@@ -31,19 +30,20 @@ def run(settings: Settings, method: str, synthesis: Path, out: Path) -> None:
     Raises:
         DsegError: There is no such method, the shard is not usable, or an item's attention is not.
     """
-    make = _maker(settings, method)
+    way = mask_method(settings, method)
     _, cut = settings.mask_method(method)
     shard = read_shard(synthesis, stage="synthesis")
-    crosses = sorted(name for name in shard.fields if name.startswith("cross_"))
+    fields = shard.fields
     masks, reasons = [], []
     for row in track(range(len(shard.ids)), f"mask sets, {method}, {Path(synthesis).name}"):
-        cross = combine([shard.fields[name][row] for name in crosses])
-        made = make(
-            cross,
-            shard.fields["affinity_indices"][row],
-            shard.fields["affinity_weights"][row],
-            shard.fields["image"][row],
+        crosses = recorded(fields, row)
+        made = way.mask(
+            crosses,
+            fields["affinity_indices"][row],
+            fields["affinity_weights"][row],
+            fields["image"][row],
         )
+        cross = combine(choose(crosses, cut.cross_strides))
         masks.append(made > 0.5)
         reasons.append(judge(masks[-1], cross, cut))
     write_shard(
@@ -58,14 +58,3 @@ def run(settings: Settings, method: str, synthesis: Path, out: Path) -> None:
         stage="mask_sets",
         settings_hash=settings_hash(sections(settings, *SECTIONS)),
     )
-
-
-def _maker(settings: Settings, name: str) -> Baseline:
-    method, cut = settings.mask_method(name)
-    if method.method == "threshold":
-        return threshold_half
-    if method.method == "attentioncut":
-        return lambda cross, indices, weights, image: (
-            attention_cut(cross, indices, weights, image, cut).mask
-        )
-    return partial(walk_otsu, steps=0 if method.method == "otsu" else method.steps)

@@ -65,7 +65,8 @@ def run(
     inverted: dict[str, np.ndarray] = {}
     if recording.latents == "inversion":
         inverted = _read_latents(settings, latents, samples.ids)
-    plan = AttentionPlan(attention.cross_strides, attention.affinity_stride, attention.neighbours)
+    stride = recording.affinity_stride or attention.affinity_stride
+    plan = AttentionPlan(attention.cross_strides, stride, attention.neighbours)
     parts: list[dict[str, np.ndarray]] = []
     starts = range(0, len(samples), recording.batch_size)
     with base_model(settings.model, "recording.batch_size", recording.batch_size) as pipe:

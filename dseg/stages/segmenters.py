@@ -188,7 +188,7 @@ def load_attentioncut(
         identity = config.base_model.identity
     else:
         place, revision = base_model, None
-        identity = model_identity(place)
+        identity = model_identity(place, dtype=config.base_model.dtype)
     pipe = load_pipeline(place, revision=revision, dtype=config.base_model.dtype, device=device)
     about = _about(config, folder, "attentioncut", identity) | {"noun": noun}
     return Segmenter(AttentionCutMethod(config, noun, pipe), config.threshold, about)

@@ -17,6 +17,7 @@ SECTIONS = (
     "benchmarks",
     "recording",
     "recordings",
+    "mask_recordings",
     "inversion",
     "inversions",
     "features",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.config import Settings, sections
 from dseg.errors import DsegError
 from dseg.pipeline import model_identity
@@ -30,6 +30,7 @@ SECTIONS = (
     "features",
     "head",
     "recordings",
+    "mask_recordings",
     "inversions",
     "mask_methods",
     "variants",
@@ -139,7 +140,7 @@ def _figures(settings: Settings, table: str) -> list[str]:
         "mask-methods": ["mask-methods", "masks"],
         "pairs": ["pairs"],
     }
-    if table in comparison.ABLATIONS and "ablations" in every:
+    if table in ablations.ABLATIONS and "ablations" in every:
         return [*belong.get(table, []), "ablations"]
     return belong.get(table, [])
 

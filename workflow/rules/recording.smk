@@ -22,10 +22,10 @@ rule recording:
 
 rule recording_index:
     input:
-        shards=plan.recording_shards("recording"),
+        shards=plan.attention_shards(),
         code=plan.code("index"),
     output:
-        plan.indices(plan.recording_shards("recording")),
+        plan.indices(plan.attention_shards()),
     log:
         plan.log("recording/index"),
     conda:

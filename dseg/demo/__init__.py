@@ -1,0 +1,1 @@
+"""The demo page: one image seen from inside, in a browser."""
