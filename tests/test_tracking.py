@@ -14,11 +14,11 @@ from made_up_scores import made_up_scores, write_tables
 from dseg import comparison
 from dseg.claims import judge_claims, to_records
 from dseg.errors import DsegError
-from dseg.model_files import PARTS
 from dseg.shards import write_shard
 from dseg.stages import tracking
 from dseg.tracking import DataSet, Record, Reproduction, flatten, log
 
+pytest_plugins = ("tiny_pipeline",)
 SETTINGS = {"profile": "p", "head": {"epochs": 3, "pairs": None}, "list": [1, 2]}
 SETTINGS["many"] = {f"key{i}": i for i in range(250)}  # more than MLflow takes at once
 
@@ -149,9 +149,11 @@ def test_flatten():
     assert json.loads(flat["e"]) == [1, 2]
 
 
-def test_the_stage_logs_every_table_with_its_figures_and_data(tmp_path, store, client):
+def test_the_stage_logs_every_table_with_its_figures_and_data(
+    tiny_pipeline, tmp_path, store, client
+):
     images = {"val": 8, "test": 9, "multi": 6}
-    settings = settings_of(tmp_path, images, 60, model={"path": str(tmp_path / "model")})
+    settings = settings_of(tmp_path, images, 60, model={"path": str(tiny_pipeline)})
     results, artifacts = tmp_path / "results", tmp_path / "artifacts"
     write_tables(settings, made_up_scores(settings), results)
     (results / "metrics.json").write_text('{"test/rgb/iou": 61.5}')
@@ -165,12 +167,6 @@ def test_the_stage_logs_every_table_with_its_figures_and_data(tmp_path, store, c
     for name in images:
         (artifacts / "world" / name).mkdir(parents=True)
         (artifacts / "world" / name / "image.png").write_text(name)
-    (tmp_path / "model").mkdir()
-    index = json.dumps({part: ["library", "class"] for part in PARTS})
-    (tmp_path / "model" / "model_index.json").write_text(index)
-    for file in ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json"):
-        (tmp_path / "model" / file).parent.mkdir()
-        (tmp_path / "model" / file).write_text('{"beta_start": 0.1}')
     masks = artifacts / "masks" / "00000-of-00001.safetensors"
     fields = {"kept": np.array([True, False])}
     write_shard(masks, fields, ids=["a", "b"], stage="attentioncut", settings_hash="x")

@@ -16,6 +16,7 @@ SECTIONS = (
     "benchmarks",
     "recording",
     "recordings",
+    "mask_recordings",
     "inversion",
     "inversions",
     "features",
