@@ -3,8 +3,8 @@
 `record_attention` puts a recording processor around the original processor of each chosen layer.
 The original computes the layer's output, so images are bit-identical with and without recording.
 Beside it softmax(q k^T / sqrt(d)) is computed again for the conditional half of the batch only,
-head by head, and added to one float32 running sum a resolution: memory grows neither with steps
-nor with layers.
+a few heads at a time, and added to one float32 running sum a resolution: memory grows neither with
+steps nor with layers.
 
 Resolutions are named by their stride relative to the latent grid (1 = the grid itself), so the
 same settings serve models of different depth. Which layers and timesteps the paper averages is
@@ -23,8 +23,10 @@ from torch import Tensor
 from dseg.errors import DsegError
 
 # Attention scores held at a time, float32. 1 MB stays in a processor's cache, which is 3.7 times
-# faster there than 64 MB; a GPU wants few large operations.
-CHUNK = {"cpu": 2**18, "cuda": 2**24}
+# faster there than 64 MB. A GPU wants few large operations: there a chunk is many heads of many
+# items, 128 MB, and as much again for the probabilities.
+CHUNK = {"cpu": 2**18, "cuda": 2**25}
+HEADS = {"cpu": 1}  # at a time, where not all that fit: a CPU gains nothing from several
 
 
 @dataclass(frozen=True)
@@ -233,14 +235,16 @@ def noun_attention(query: Tensor, key: Tensor, scale: float, columns: Tensor) ->
     """
     total = query.new_zeros(query.shape[0], query.shape[2], dtype=torch.float32)
     for rows, probabilities in _attention(query, key, scale):
-        total[rows] += (probabilities @ columns[rows].unsqueeze(-1)).squeeze(-1)
+        total[rows] += (probabilities @ columns[rows, None, :, None]).squeeze(-1).sum(1)
     return total / query.shape[1]
 
 
 def add_mean_attention(total: Tensor, query: Tensor, key: Tensor, scale: float) -> None:
     """Add the mean over heads of softmax(scale q k^T) to `total`, float32 (B, N, M), in place."""
     for rows, probabilities in _attention(query, key, scale):
-        total[rows].add_(probabilities, alpha=1 / query.shape[1])
+        # One head needs no sum, which would be a pass over memory.
+        summed = probabilities.sum(1) if probabilities.shape[1] > 1 else probabilities[:, 0]
+        total[rows].add_(summed, alpha=1 / query.shape[1])
 
 
 def sparsify(affinity: Tensor, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
@@ -255,15 +259,33 @@ def grid_at(size: tuple[int, int], stride: int) -> tuple[int, int]:
 
 
 def _attention(query: Tensor, key: Tensor, scale: float) -> Iterator[tuple[slice, Tensor]]:
-    """Yield softmax(scale q k^T) of some items (rows, N, M), one head at a time, float32."""
+    """Yield softmax(scale q k^T) of some items and heads, float32 (rows, heads, N, M).
+
+    As many heads as fit in a chunk, and where all do, as many items.
+    """
     items, heads, n, _ = query.shape
     chunk = CHUNK.get(query.device.type, CHUNK["cuda"])
-    step = max(1, chunk // (n * key.shape[2]))
+    fitting = max(1, chunk // (n * key.shape[2]))
+    width = min(heads, fitting, HEADS.get(query.device.type, heads))
+    step = max(1, fitting // width)
     for start in range(0, items, step):
         rows = slice(start, start + step)
-        for head in range(heads):
-            q, k = query[rows, head].float(), key[rows, head].float()
-            yield rows, torch.bmm(q * scale, k.transpose(1, 2)).softmax(dim=-1)
+        for head in range(0, heads, width):
+            q, k = query[rows, head : head + width], key[rows, head : head + width]
+            scores = _product(q.flatten(0, 1), k.flatten(0, 1), scale)
+            yield rows, scores.softmax(dim=-1).unflatten(0, q.shape[:2])
+
+
+def _product(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """scale q k^T of (G, N, d) and (G, M, d), float32 (G, N, M).
+
+    On CUDA half-precision inputs are multiplied as they are and summed in float32, as the model's
+    own attention does.
+    """
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+        # The query is scaled rather than the scores: a pass over what is 13 times as large.
+        return torch.bmm(query * scale, key.transpose(1, 2), out_dtype=torch.float32)
+    return torch.bmm(query.float() * scale, key.float().transpose(1, 2))
 
 
 class _RecordingProcessor:

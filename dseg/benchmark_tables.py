@@ -205,6 +205,6 @@ def _find(
 
 def _heading(settings: Settings, benchmark: str) -> str:
     """Name and number of images; ours may have fewer, which then are no longer the same task."""
-    known, here = BENCHMARKS[benchmark], settings.benchmarks[benchmark].images
+    known, here = BENCHMARKS[benchmark], settings.benchmarks[benchmark].taken
     images = f"{here}" if here == known.images else f"ours {here} of {known.images}"
     return f"{known.label}, {images} images"

@@ -53,6 +53,7 @@ COMMANDS = {
     "base-curve": ("stages.base_curve", "run", "measure the checkpoints of the base model"),
     "base-card": ("stages.base_card", "run", "measure the base model and write its card"),
     "model": ("stages.model_report", "run", "a base model: fetch it, load it, say what it is"),
+    "plan": ("stages.budget", "run", "what a profile will cost: jobs, hours, disk"),
     "data list": ("stages.data", "show", "public benchmarks, and how far each is on this disk"),
     "data download": ("stages.data", "download", "fetch benchmarks, or go on fetching them"),
     "data prepare": ("stages.data", "prepare", "unpack benchmarks and check them as a whole"),

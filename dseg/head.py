@@ -21,6 +21,7 @@ from torch import Tensor
 
 from dseg.errors import DsegError
 from dseg.networks import Architecture, Network, Standardise, build, parameter_count
+from dseg.row_source import RowSource
 
 __all__ = [
     "LOSSES",
@@ -38,6 +39,7 @@ __all__ = [
 WEIGHT_DECAY = 0.01
 WARMUP_STEPS = 10
 THRESHOLD = 0.5
+STATISTICS = 2048  # pairs whose mean and deviation stand for all: millions of positions
 
 # (logits (B, H, W), target bool (B, H, W)) -> a number, mean over the batch
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -79,8 +81,8 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
 
 def train(
     network: Network,
-    inputs: Sequence[Tensor],
-    masks: Tensor,
+    inputs: Sequence[RowSource],
+    masks: RowSource,
     *,
     epochs: int,
     batch_size: int,
@@ -99,8 +101,9 @@ def train(
 
     Args:
         network: From `build`; its device is used.
-        inputs: One tensor for each input of the network, N rows each.
-        masks: bool (N, H, W), at the size of the logits.
+        inputs: One tensor for each input of the network, N rows each, or what reads such rows
+            from disk.
+        masks: bool (N, H, W), at the size of the logits; likewise.
         epochs: Passes over the training pairs.
         batch_size: Pairs in a step; the last batch of an epoch may be smaller.
         learning_rate: Peak learning rate.
@@ -131,7 +134,7 @@ def train(
     validation, training = order[:held_out], order[held_out:]
 
     for standard, values in zip(network.standards, inputs, strict=True):
-        cast(Standardise, standard).fit(values, training)
+        cast(Standardise, standard).fit(values, training[:STATISTICS])
     steps = epochs * -(-len(training) // batch_size)
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY)
     warmup = min(WARMUP_STEPS, steps // 2)
@@ -193,8 +196,8 @@ def iou(predicted: Tensor, target: Tensor) -> Tensor:
 @torch.no_grad()
 def _validate(
     network: Network,
-    inputs: Sequence[Tensor],
-    masks: Tensor,
+    inputs: Sequence[RowSource],
+    masks: RowSource,
     items: Tensor,
     batch_size: int,
     criterion: Loss,

@@ -168,7 +168,9 @@ def invert(
             for _ in range(fixed_point):
                 _, noise = split(lifted, denoise(lifted, following), there, prediction_type)
                 lifted = ddim_step(sample, noise, here, there, "epsilon")
-        sample = states[following] = lifted
+        sample = lifted
+        if following in chosen:
+            states[following] = lifted
     return torch.stack([states[timestep] for timestep in chosen])
 
 

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dseg.errors import DsegError
+from dseg.row_source import RowSource
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
         self.register_buffer("deviation", torch.ones(channels, 1, 1))
 
-    def fit(self, values: Tensor, items: Tensor, chunk: int = 64) -> None:
+    def fit(self, values: RowSource, items: Tensor, chunk: int = 64) -> None:
         """Take the statistics of ``values[items]``, values (N, C, h, w) of any type."""
         total = torch.zeros(values.shape[1], dtype=torch.float64)
         squares = torch.zeros_like(total)

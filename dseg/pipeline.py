@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.hub import fetch_configuration, fetch_pipeline
 from dseg.model_files import (
@@ -49,14 +50,14 @@ def load_pipeline(
         path: A pipeline folder, or an id on the Hugging Face hub ("owner/name").
         revision: Commit, branch or tag on the hub; not used for a folder.
         dtype: "float32", "float16" or "bfloat16".
-        device: "auto" takes the first GPU if there is one, else the CPU; or a torch device.
+        device: As of `dseg.device.choose_device`: "auto" takes a GPU if there is one, else the CPU.
 
     Raises:
         DsegError: As `pipeline_folder`, or the weights are damaged, or dtype or device are not
             usable.
     """
     torch_dtype = _dtype(dtype)
-    torch_device = find_device(device)
+    torch_device = choose_device(device)
     folder = pipeline_folder(path, revision=revision, dtype=dtype)
     weights = choose_weights(files_of(folder), dtype, str(folder))
     with _quiet():
@@ -263,24 +264,6 @@ def predict(
     """
     x = latents.to(pipe.unet.dtype)
     return pipe.unet(x, timestep, encoder_hidden_states=context, return_dict=False)[0].float()
-
-
-def find_device(name: str) -> torch.device:
-    """The device of the setting `model.device`; "auto" takes the first GPU if there is one.
-
-    Raises:
-        DsegError: There is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DsegError(
-            f'model.device: {name!r} is not usable here; expected "auto", "cpu" or "cuda"'
-        ) from error
-    return device
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from dseg import comparison
 from dseg.config import load_settings, sections
 from dseg.errors import DsegError
+from dseg.jobs import job_settings, jobs
 from dseg.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, claims_page, profile_params
 from dseg.provenance import declared_sections, sources, write_stamp
 from dseg.section import ClassFile
@@ -26,6 +27,7 @@ from dseg.shards import INDEX_NAME, shard_count, shard_name
 # training step against almost none with these.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 MODEL_INDEX = "model_index.json"
+BASE_MODEL = "models/dseg-tiny"  # what `snakemake base` makes must not be asked for before it
 MODEL_FILES = (".json", ".txt", ".safetensors")  # a model card does not change what is computed
 
 
@@ -41,7 +43,10 @@ def make_plan(config: Mapping[str, Any]) -> "Plan":
                 f"--config {unknown[0]}: unknown; settings are changed in {PARAMS} or in "
                 f"{PROFILES}/<name>/{PARAMS}, which --config profile=<name> selects"
             )
-        return Plan(str(config.get("profile", DEFAULT_PROFILE)))
+        plan = Plan(str(config.get("profile", DEFAULT_PROFILE)))
+        if plan.settings.model.path != BASE_MODEL:
+            plan.check_model()
+        return plan
     except DsegError as error:
         sys.exit(f"error: {error}")
 
@@ -111,44 +116,9 @@ class Plan:
         Returns:
             The pattern of the files' paths.
         """
-        for values in self._jobs(re.findall(r"{(\w+)}", pattern)):
-            self._stamp(stage, pattern.format(**values), self._settings_of(**values))
+        for job in jobs(self.settings, re.findall(r"{(\w+)}", pattern)):
+            self._stamp(stage, pattern.format(**job), job_settings(self.settings, **job))
         return self.artifact(f"settings/{stage}/{pattern}.json")
-
-    def _jobs(self, wildcards: Sequence[str]) -> Iterator[dict[str, str]]:
-        settings = self.settings
-        names: dict[str, Collection[str]] = {
-            "recording": [*settings.recordings, *settings.mask_recordings],
-            "variant": settings.variants.keys(),
-            "inversion": settings.inversions.keys(),
-            "mask_method": settings.mask_methods.keys(),
-            "benchmark": settings.benchmarks.keys(),
-        }
-        for chosen in product(*(names[wildcard] for wildcard in wildcards)):
-            yield dict(zip(wildcards, chosen, strict=True))
-
-    def _settings_of(
-        self,
-        recording: str | None = None,
-        variant: str | None = None,
-        inversion: str | None = None,
-        mask_method: str | None = None,
-        benchmark: str | None = None,
-    ) -> Settings:
-        changes: dict[str, Any] = {}
-        if recording is not None:
-            changes["recording"] = self.settings.recorded(recording)
-            inversion = changes["recording"].inversion
-        if variant is not None:
-            changes["features"], changes["head"] = self.settings.variant(variant)
-            inversion = changes["features"].inversion
-        if inversion is not None:
-            changes["inversion"] = self.settings.inverted(inversion)
-        if mask_method is not None:
-            changes["mask_methods"] = {mask_method: self.settings.mask_methods[mask_method]}
-        if benchmark is not None:
-            changes["benchmarks"] = {benchmark: self.settings.benchmark(benchmark)}
-        return self.settings.model_copy(update=changes)
 
     def _stamp(self, stage: str, job: str, settings: Settings) -> str:
         path = self.artifact(f"settings/{stage}/{job}.json" if job else f"settings/{stage}.json")
@@ -175,6 +145,15 @@ class Plan:
         classes = self.settings.prompts.classes
         return [classes.file] if isinstance(classes, ClassFile) else []
 
+    def check_model(self) -> None:
+        """Look whether the base model is there, if it is a folder; raises DsegError if not."""
+        for file in self.model()[:1]:
+            if not Path(file).is_file():
+                raise DsegError(
+                    f"model.path: no pipeline in {self.settings.model.path}: expected the file "
+                    f"{file}; name another folder, or a hub id together with model.revision"
+                )
+
     def check_inputs(self) -> None:
         """Look whether what no rule makes is there: base model, class names and benchmarks.
 
@@ -188,20 +167,23 @@ class Plan:
                     f"prompts.classes.file: no file {file}: `python -m dseg data classes` fetches "
                     "the names of ImageNet's classes; or write your own, one name a line"
                 )
-        for file in self.model()[:1]:
-            if not Path(file).is_file():
-                raise DsegError(
-                    f"model.path: no pipeline in {self.settings.model.path}: expected the file "
-                    f"{file}; name another folder, or a hub id together with model.revision"
-                )
+        self.check_model()
         for name, benchmark in self.settings.benchmarks.items():
             if not benchmark.root.startswith(WORLD) and not Path(benchmark.root).is_dir():
                 raise DsegError(
                     f"benchmarks.{name}.root: no folder {benchmark.root}: unpack the benchmark "
-                    "there, or change the setting"
+                    "there (`dseg data` fetches the public ones), or change the setting"
                 )
 
     # what there is to do
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a job with a network asks for: one if the settings demand a GPU, else none.
+
+        A run that takes what there is, `device: auto`, is not held up where nobody counts GPUs.
+        """
+        return int(self.settings.model.device.startswith("cuda"))
 
     @property
     def splits(self) -> list[str]:
@@ -246,7 +228,7 @@ class Plan:
         return [
             path
             for recording in self.settings.recordings
-            for benchmark in self._benchmarks_of(recording)
+            for benchmark in self.benchmarks_of(recording)
             for path in self._recording_shards(folder, recording, benchmark)
         ]
 
@@ -324,6 +306,21 @@ class Plan:
 
     def inversion_shards(self) -> list[str]:
         """The inverted latents of the benchmarks' images that something is computed on."""
+        needed = self._inverted()
+        return [
+            path
+            for inversion, benchmark in product(self.settings.inversions, self.settings.benchmarks)
+            if (inversion, benchmark) in needed
+            for path in self._inversion_shards(inversion, benchmark)
+        ]
+
+    def inverted_benchmarks(self) -> list[str]:
+        """The benchmarks whose inverted latents something reads."""
+        needed = {benchmark for _, benchmark in self._inverted()}
+        return [name for name in self.settings.benchmarks if name in needed]
+
+    def _inverted(self) -> set[tuple[str, str]]:
+        """Every inversion with every benchmark on which a recording or a head reads it."""
         settings = self.settings
         readers = {
             name: settings.recorded(name).inversion
@@ -334,32 +331,26 @@ class Plan:
             features, head = settings.variant(name)
             if head.input == "features":
                 readers[name] = features.inversion
-        needed = {
+        return {
             (inversion, benchmark)
             for method, inversion in readers.items()
-            for benchmark in self._benchmarks_of(method)
+            for benchmark in self.benchmarks_of(method)
         }
-        return [
-            path
-            for inversion, benchmark in product(settings.inversions, settings.benchmarks)
-            if (inversion, benchmark) in needed
-            for path in self._inversion_shards(inversion, benchmark)
-        ]
 
     def prediction_shards(self) -> list[str]:
         """The shards predictions/<variant>/<benchmark>/... of all heads."""
         return [
             path
             for variant in self.settings.variants
-            for benchmark in self._benchmarks_of(variant)
+            for benchmark in self.benchmarks_of(variant)
             for path in self._shards(
                 f"predictions/{variant}/{benchmark}",
-                self.settings.benchmark(benchmark).images,
-                self._settings_of(variant=variant).inversion.items_per_shard,
+                self.settings.benchmark(benchmark).taken,
+                job_settings(self.settings, variant=variant).inversion.items_per_shard,
             )
         ]
 
-    def _benchmarks_of(self, method: str) -> list[str]:
+    def benchmarks_of(self, method: str) -> list[str]:
         """The benchmarks that some table or figure shows a recording or a variant on."""
         settings = self.settings
         shown = [] if method in settings.mask_recordings else comparison.held_out(settings)
@@ -371,12 +362,12 @@ class Plan:
 
     def _inversion_shards(self, inversion: str, benchmark: str) -> list[str]:
         per_shard = self.settings.inverted(inversion).items_per_shard
-        images = self.settings.benchmark(benchmark).images
+        images = self.settings.benchmark(benchmark).taken
         return self._shards(f"benchmark_inversion/{inversion}/{benchmark}", images, per_shard)
 
     def _recording_shards(self, folder: str, recording: str, benchmark: str) -> list[str]:
         per_shard = self.settings.recorded(recording).items_per_shard
-        images = self.settings.benchmark(benchmark).images
+        images = self.settings.benchmark(benchmark).taken
         return self._shards(f"{folder}/{recording}/{benchmark}", images, per_shard)
 
     def _shards(self, folder: str, items: int, per_shard: int) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 
-from dseg.base_settings import BaseSettings
+from dseg.base_settings import BaseSettings, InstrumentsSettings, WorldSettings
 from dseg.errors import DsegError
 from dseg.section import (
     DISTINCT,
@@ -31,7 +31,6 @@ from dseg.section import (
     some_keys_of,
 )
 
-Split = Literal["val", "test", "shift", "multi"]
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
 Mode = Literal["multi", "single"]
 Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
@@ -47,16 +46,7 @@ class ModelSettings(Section):
     dtype: Literal["float32", "float16", "bfloat16"]
     """Type the networks compute in."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-    """Where they run; auto takes a GPU if there is one."""
-
-
-class WorldSettings(Section):
-    size: Annotated[int, Field(ge=16, multiple_of=8)]
-    """Height and width of a rendered image, pixels."""
-    images: Mapping[Split, Count]
-    """Rendered images by split."""
-    shift_strength: Fraction
-    """How far the shifted split departs from the training domain."""
+    """Where they run; auto takes a GPU if there is one, cuda waits for one of its own."""
 
 
 class BenchmarkSettings(Section):
@@ -66,6 +56,13 @@ class BenchmarkSettings(Section):
     """Folder; under artifacts/<profile> where it starts with world/."""
     images: Count
     """Number of images it must have."""
+    limit: Count | None = None
+    """At most so many of them are taken, evenly spaced in the order of ids; null: all."""
+
+    @property
+    def taken(self) -> int:
+        """Number of images that are taken."""
+        return self.images if self.limit is None else min(self.limit, self.images)
 
 
 class PromptsSettings(Section):
@@ -185,6 +182,8 @@ class FeaturesSettings(Section):
     """Weights of the U-Net; random ones tell what its layout alone is worth."""
     prompt: str
     """Caption given to the U-Net; {noun} is the image's class."""
+    components: Count | None
+    """Principal components kept of each map while a head is trained; null: all channels."""
 
 
 class HeadSettings(Section):
@@ -293,13 +292,6 @@ class EvaluationSettings(Section):
     """True boxes of COCO annotations that are crowds."""
     threshold: Fraction
     """Soft masks above this are foreground."""
-
-
-class InstrumentsSettings(Section):
-    images: Count
-    """Renders each instrument is trained on."""
-    epochs: Count
-    """Passes over them."""
 
 
 class TrackingSettings(Section):

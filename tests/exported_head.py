@@ -63,6 +63,7 @@ def heads(
     folder = tmp_path_factory.mktemp("heads")
     changes = {
         "model": {"path": str(tiny_pipeline), "device": "cpu"},
+        "attention": {"cross_strides": [1, 2]},  # those of the tiny pipeline
         "inversion": {"steps": 10, "fixed_point": 0},
         "head": {"width": 8, "epochs": 25, "batch_size": 4, "learning_rate": 1e-2, "seeds": 2},
         "variants": VARIANTS,

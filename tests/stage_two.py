@@ -75,6 +75,7 @@ def make(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
                 "maps": ["decoder"],
                 "weights": "trained",
                 "prompt": "",
+                "components": None,
             },
             "head": {
                 "input": "features",

@@ -228,14 +228,15 @@ def test_memory_does_not_grow_with_steps(pipe, context) -> None:
 
 def test_chunks_change_nothing(pipe, context, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
-    for size in (2**24, 64 * 64 * 2, 1):
+    for size, heads in ((2**24, 1), (64 * 64 * 2, 1), (1, 1), (2**24, 4), (64 * 64 * 3, 4)):
         monkeypatch.setitem(attention.CHUNK, "cpu", size)
+        monkeypatch.setitem(attention.HEADS, "cpu", heads)
         record = recorder()
         with record_attention(pipe.unet, record):
             predict(pipe, latents(), 300, context)
         results.append((record.mean_affinity(), record.mean_cross()))
-    torch.testing.assert_close(results[1], results[0])
-    torch.testing.assert_close(results[2], results[0])
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0])
 
 
 def test_odd_latents_give_maps_of_their_shape(pipe, context) -> None:

@@ -180,6 +180,19 @@ def test_other_counts_and_folders(saliency: Path, tmp_path: Path) -> None:
         open_benchmark("saliency", saliency)
 
 
+def test_a_limit_takes_evenly_spaced_images(tmp_path: Path) -> None:
+    for number in range(10):
+        write_png(tmp_path / "images" / f"{number:04d}.png", np.zeros((4, 4, 3), np.uint8))
+        write_png(tmp_path / "masks" / f"{number:04d}.png", np.zeros((4, 4), np.uint8))
+    whole = open_benchmark("saliency", tmp_path, images=10)
+    few = open_benchmark("saliency", tmp_path, images=10, limit=3)
+    assert few.ids == ("0001", "0005", "0008") and few[2].id == "0008"
+    for limit in (10, 99, None):
+        assert open_benchmark("saliency", tmp_path, images=10, limit=limit).ids == whole.ids
+    with pytest.raises(DsegError, match="has 10 images where 12 are expected"):
+        open_benchmark("saliency", tmp_path, images=12, limit=3)
+
+
 def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()

@@ -39,8 +39,11 @@ def test_only_kept_pairs_in_the_order_of_the_prompts(
     ids, images, targets = head.read_pairs(synthesis, masks, make().head)
     everything = read_shards(masks).fields
     assert len(ids) == 16 and not {f"moon-{row:05d}" for row in (0, 5, 10, 15)} & set(ids)
-    assert np.array_equal(targets, everything["mask"][everything["kept"]])
-    assert np.array_equal(images, read_shards(synthesis).fields["image"][everything["kept"]])
+    kept = read_shards(synthesis).fields["image"][everything["kept"]]
+    assert images.shape == (16, 3, 32, 32) and targets.shape == (16, 32, 32)
+    rows = torch.tensor([15, 0, 7])
+    assert np.array_equal(targets[rows], everything["mask"][everything["kept"]][rows])
+    assert np.array_equal(images[rows], kept[rows].transpose(0, 3, 1, 2))
     few, _, _ = head.read_pairs(synthesis, masks, make(head={"pairs": 6}).head)
     assert few == ids[:6]
     every, _, _ = head.read_pairs(synthesis, masks, make(head={"filter": False}).head)
@@ -77,6 +80,26 @@ def test_trains_a_head_and_says_what_it_is(
     assert [(row["seed"], row["epoch"]) for row in rows] == [*product("01", "123")]
     assert rows[0]["loss"] != rows[3]["loss"]
     assert 0 <= float(rows[-1]["validation_iou"]) <= 1
+
+
+def test_components_are_folded_into_the_head(
+    make: Make,
+    synthesis: list[Path],
+    masks: list[Path],
+    prompts: Path,
+    latents: list[Path],
+    tmp_path: Path,
+) -> None:
+    few = make(head={"epochs": 2}, features={"components": 6})
+    head.run(few, synthesis, masks, prompts, tmp_path / "few", latents)
+    network, architecture, about = read_head(tmp_path / "few" / "head.safetensors")
+    assert architecture.channels == (16, 32)  # what the model gives, not six
+    assert about["features"]["components"] == 6
+    assert about["parameters"] == sum(p.numel() for p in network.parameters())
+    # All components are the channels on another basis: the head can express the same.
+    every = make(head={"epochs": 2}, features={"components": 1000})
+    head.run(every, synthesis, masks, prompts, tmp_path / "all", latents)
+    assert read_head(tmp_path / "all" / "head.safetensors")[1] == architecture
 
 
 def test_the_baseline_needs_no_latents_and_no_model(

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from dseg.cli import COMMANDS
+from dseg.config import load_settings
 from dseg.dvc_stages import document, dvc_file
-from dseg.profiles import PARAMS
+from dseg.profiles import PARAMS, profile_params
 
 SNAKEFMT = "snakefmt", "--check", "workflow"
 
@@ -72,6 +73,18 @@ def test_every_job_keeps_a_log_and_its_status(root):
 @pytest.mark.parametrize("profile", ["embedded", "smoke", "study"])
 def test_dvc_yaml_is_that_of_the_workflow(root, monkeypatch, profile):
     monkeypatch.chdir(root)
+    said = (root / dvc_file(profile)).read_text()
+    assert said == document(profile), f"run `python -m dseg dvc --profile {profile}`"
+
+
+@pytest.mark.parametrize("profile", ["sd15", "sd15-mini"])
+def test_dvc_yaml_of_runs_on_benchmarks_that_are_not_here(root, tmp_path, monkeypatch, profile):
+    for name in ("dseg", "models", "environment.yml", "params.yaml", "workflow"):
+        (tmp_path / name).symlink_to(root / name)
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(PARAMS, profile_params(profile)[1:])
+    for benchmark in settings.benchmarks.values():
+        (tmp_path / benchmark.root).mkdir(parents=True)
     said = (root / dvc_file(profile)).read_text()
     assert said == document(profile), f"run `python -m dseg dvc --profile {profile}`"
 

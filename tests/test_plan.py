@@ -219,3 +219,29 @@ def test_missing_inputs_are_named(checkout):
         plan.check_inputs()
     assert plan.benchmark_folder(job(benchmark="ecssd")) == "data/ecssd"
     assert plan.benchmark_folder(job(benchmark="val")) == "artifacts/embedded/world/val"
+
+
+def test_only_a_run_that_demands_a_gpu_is_counted_by_them(checkout):
+    assert Plan("embedded").gpus == 0  # device: auto
+    for device, gpus in (("cuda", 1), ("cuda:1", 1), ("cpu", 0)):
+        change(checkout / "params.yaml", "model", device=device)
+        assert Plan("embedded").gpus == gpus
+
+
+def test_snakemake_is_told_in_one_line_that_the_model_is_missing(checkout):
+    change(checkout / "params.yaml", "model", path="models/nothing")
+    with pytest.raises(SystemExit, match=r"^error: model\.path: no pipeline in models/nothing"):
+        make_plan({})
+    # The embedded model may be missing where it is about to be trained.
+    (checkout / "models").unlink()
+    change(checkout / "params.yaml", "model", path="models/dseg-tiny")
+    assert make_plan({}).model() == ["models/dseg-tiny/model_index.json"]
+
+
+def test_a_limited_benchmark_has_fewer_shards(checkout):
+    few = {"layout": "saliency", "root": "data/ecssd", "images": 1000, "limit": 200}
+    change(checkout / "params.yaml", "benchmarks", ecssd=few)
+    plan = Plan("embedded")
+    per_shard = plan.settings.inversion.items_per_shard
+    shards = [path for path in plan.inversion_shards() if "/ecssd/" in path]
+    assert len(shards) == -(-200 // per_shard)

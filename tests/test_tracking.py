@@ -150,7 +150,7 @@ def test_flatten():
 
 
 def test_the_stage_logs_every_table_with_its_figures_and_data(
-    tiny_pipeline, tmp_path, store, client
+    tmp_path, store, client, tiny_pipeline
 ):
     images = {"val": 8, "test": 9, "multi": 6}
     settings = settings_of(tmp_path, images, 60, model={"path": str(tiny_pipeline)})

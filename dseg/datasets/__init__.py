@@ -25,6 +25,7 @@ def open_benchmark(
     root: str | Path,
     *,
     images: int | None = None,
+    limit: int | None = None,
     difficult: str = "keep",
     crowd: str = "drop",
 ) -> Samples:
@@ -34,6 +35,8 @@ def open_benchmark(
         layout: How its files lie: a key of `LAYOUTS`.
         root: Its folder.
         images: How many images it must have; None takes what is there.
+        limit: At most so many are taken, evenly spaced in the order of ids: names often go by
+            class, so that the first would be of few classes. None takes all.
         difficult: ``keep`` or ``drop`` the boxes that VOC marks difficult or truncated.
         crowd: ``keep`` or ``drop`` the boxes that COCO marks as crowds.
 
@@ -55,4 +58,7 @@ def open_benchmark(
             f"{root}: has {len(samples)} images where {images} are expected; complete the data set "
             "or correct its `images` under `benchmarks` in params.yaml"
         )
+    if limit is not None and limit < len(samples):
+        chosen = (int((index + 0.5) * len(samples) / limit) for index in range(limit))
+        return Samples(tuple(samples.ids[index] for index in chosen), samples.make)
     return samples

@@ -36,7 +36,7 @@ def run(settings: Settings, benchmark: str, root: Path, shard: int, out: Path) -
     """
     inversion = settings.inversion
     entry = settings.benchmark(benchmark)
-    samples = open_benchmark(entry.layout, root, images=entry.images)
+    samples = open_benchmark(entry.layout, root, images=entry.images, limit=entry.limit)
     items = shard_range(len(samples), inversion.items_per_shard, shard)
     samples = samples[items.start : items.stop]
     parts = []

@@ -2,10 +2,11 @@
 
 import csv
 import sys
-from collections.abc import Sequence
-from dataclasses import astuple, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,18 +14,26 @@ from torch import Tensor
 
 from dseg.checkpoint import write_heads
 from dseg.config import Settings, sections, settings_hash
+from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.head import LOSSES, Architecture, Epoch, build, parameter_count, train
 from dseg.pipeline import model_identity
 from dseg.progress import track
+from dseg.projection import Projection, fit_projection, fold
 from dseg.prompts import captions, item_seed
+from dseg.row_source import RowSource
+from dseg.rows import FieldRows, TensorRows, scratch
 from dseg.settings import MAIN_MASKS, HeadSettings
 from dseg.shards import read_shards, write_atomically
 from dseg.stages.captions import read_nouns
-from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.inputs import as_planes, feature_batches, read_latents
 from dseg.stages.model import base_model, memory_errors
 
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
 SECTIONS = ("seed", "model", "inversion", "features", "head")
+SAMPLE = 256  # pairs that principal components are taken of
 LEAST_PAIRS = 4  # fewer cannot be split into something to learn from and something to judge by
 
 
@@ -56,12 +65,12 @@ def run(
     """
     head, out = settings.head, Path(out)
     ids, images, targets = read_pairs(synthesis, masks, head)
-    planes = as_planes(images)
-    inputs: tuple[Tensor, ...] = ()
+    inputs: tuple[RowSource, ...] = ()
+    projections: tuple[Projection, ...] = ()
     channels: tuple[int, ...] = ()
-    device = network_device(settings.model.device)
+    device = choose_device(settings.model.device)
     if head.input == "features":
-        maps = _features(settings, latents, prompts, ids)
+        maps, projections = _features(settings, latents, prompts, ids, out)
         channels = tuple(values.shape[1] for values in maps)
         inputs = maps
     architecture = Architecture(
@@ -73,7 +82,7 @@ def run(
         kind=head.architecture,
     )
     if architecture.reads_image:
-        inputs = (*inputs, planes)
+        inputs = (*inputs, images)
     states: list[dict[str, Tensor]] = []
     curves: list[list[Epoch]] = []
     for training in range(head.seeds):
@@ -83,7 +92,7 @@ def run(
             state, curve = train(
                 network,
                 inputs,
-                torch.from_numpy(targets),
+                targets,
                 epochs=head.epochs,
                 batch_size=head.batch_size,
                 learning_rate=head.learning_rate,
@@ -92,13 +101,19 @@ def run(
                 criterion=LOSSES[head.loss],
                 progress=partial(track, label=f"head, {out.name}, {training + 1} of {head.seeds}"),
             )
+        for index, projection in enumerate(projections):
+            state = fold(state, index, projection)
         states.append(state)
         curves.append(curve)
+    if projections:  # what is written reads all channels
+        channels = tuple(len(projection.mean) for projection in projections)
+        architecture = replace(architecture, channels=channels)
+    parameters = parameter_count(build(architecture))
     model = settings.model
     about = {
         "settings_hash": settings_hash(sections(settings, *SECTIONS)),
         "pairs": len(ids),
-        "parameters": parameter_count(network),
+        "parameters": parameters,
         "head": head.model_dump(mode="json"),
     }
     if head.input == "features":
@@ -115,7 +130,7 @@ def run(
     write_heads(out / "head.safetensors", states, architecture, about)
     best = [f"{max(row.validation_iou for row in curve):.3f}" for curve in curves]
     print(
-        f"head, {out.name}: {len(ids)} pairs, {parameter_count(network)} parameters, IoU "
+        f"head, {out.name}: {len(ids)} pairs, {parameters} parameters, IoU "
         f"{', '.join(best)} on held-out synthetic pairs",
         file=sys.stderr,
     )
@@ -123,19 +138,19 @@ def run(
 
 def read_pairs(
     synthesis: Sequence[Path], masks: Sequence[Path], head: HeadSettings
-) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Ids, images uint8 (n, H, W, 3) and masks bool (n, H, W) of the pairs to train on.
+) -> tuple[tuple[str, ...], TensorRows, TensorRows]:
+    """Ids, images uint8 (n, 3, H, W) and masks bool (n, H, W) of the pairs to train on.
 
-    These are the kept ones, or all if there is no `head.filter`, of which the first `head.pairs`
-    in the order of the prompts. There the classes take turns; in the order of ids, the first would
-    all be of one class.
+    Images and masks are read when asked for. The pairs are the kept ones, or all if there is no
+    `head.filter`, of which the first `head.pairs` in the order of the prompts. There the classes
+    take turns; in the order of ids, the first would all be of one class.
 
     Raises:
         DsegError: The shards are not of the same items, or too few masks were kept.
     """
-    pictures = read_shards(synthesis, stage="synthesis", fields=["image"])
+    pictures = FieldRows(synthesis, "image", stage="synthesis")
     stage = "attentioncut" if head.masks == MAIN_MASKS else "mask_sets"
-    cut = read_shards(masks, stage=stage, fields=["mask", "kept"])
+    cut = read_shards(masks, stage=stage, fields=["kept"])
     if cut.ids != pictures.ids:
         raise DsegError(
             f"{Path(masks[0]).parent}: masks of other items than those of "
@@ -151,27 +166,64 @@ def read_pairs(
             "border, focus) or lower head.pairs"
         )
     rows = kept[: head.pairs]
-    ids = tuple(pictures.ids[row] for row in rows)
-    return ids, pictures.fields["image"][rows], cut.fields["mask"][rows]
+    targets = FieldRows(masks, "mask", stage=stage).take(rows)
+    return targets.ids, TensorRows(pictures.take(rows), as_planes), TensorRows(targets)
 
 
 def _features(
-    settings: Settings, latents: Sequence[Path], prompts: Path, ids: Sequence[str]
-) -> tuple[Tensor, ...]:
+    settings: Settings,
+    latents: Sequence[Path],
+    prompts: Path,
+    ids: Sequence[str],
+    out: Path,
+) -> tuple[tuple[Tensor, ...], tuple[Projection, ...]]:
+    """Features of all pairs in files that are mapped, and what they were projected by, if at all.
+
+    Principal components are those of the first pairs, in which the classes take turns.
+    """
     rows = read_latents(latents, ids)
     with base_model(
         settings.model, "inversion.batch_size", settings.inversion.batch_size, images=0
     ) as pipe:
-        return features_of(
+        return _project(settings, pipe, rows, prompts, out)
+
+
+def _project(
+    settings: Settings,
+    pipe: "StableDiffusionPipeline",
+    rows: FieldRows,
+    prompts: Path,
+    out: Path,
+) -> tuple[tuple[Tensor, ...], tuple[Projection, ...]]:
+    def batches(rows: FieldRows, label: str) -> Iterator[tuple[Tensor, ...]]:
+        return feature_batches(
             pipe,
             rows,
-            ids,
+            rows.ids,
             features=settings.features,
             inversion=settings.inversion,
-            said=captions(settings.features.prompt, read_nouns(prompts, ids)),
+            said=captions(settings.features.prompt, read_nouns(prompts, rows.ids)),
             seed=settings.seed,
-            label="features",
+            label=label,
         )
+
+    count = len(rows)
+    projections: tuple[Projection, ...] = ()
+    components = settings.features.components
+    if components is not None:
+        few = list(batches(rows.take(range(min(count, SAMPLE))), "principal components"))
+        projections = tuple(fit_projection(maps, components) for maps in zip(*few, strict=True))
+    stored: list[np.ndarray] = []
+    start = 0
+    for maps in batches(rows, "features"):
+        if projections:
+            maps = tuple(p.apply(x) for p, x in zip(projections, maps, strict=True))
+        if not stored:
+            stored = [scratch((count, *x.shape[1:]), np.float16, out) for x in maps]
+        for values, x in zip(stored, maps, strict=True):
+            values[start : start + len(x)] = x.numpy()
+        start += len(maps[0])
+    return tuple(torch.from_numpy(values) for values in stored), projections
 
 
 def write_curves(path: Path, curves: Sequence[Sequence[Epoch]]) -> None:

@@ -1,6 +1,6 @@
 """What the stages head and prediction share: cached latents and images -> inputs of a network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,36 +15,38 @@ from dseg.inversion import noise_to, snap
 from dseg.pipeline import alphas_cumprod, train_timesteps
 from dseg.progress import track
 from dseg.prompts import Phrase, captions, item_seed, noun_span
+from dseg.rows import FieldRows
 from dseg.settings import FeaturesSettings, InversionSettings
-from dseg.shards import read_shards
 from dseg.stages.captions import caption_embeddings
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 
-def read_latents(paths: Sequence[Path], ids: Sequence[str]) -> np.ndarray:
+def read_latents(paths: Sequence[Path], ids: Sequence[str]) -> FieldRows:
     """Latents float16 (n, T, C, h, w) of these items, in their order, from shards of inversion.
+
+    They are read when asked for.
 
     Raises:
         DsegError: No shards are given, or none has one of the items.
     """
     if not paths:
         raise DsegError("features need latents, but no shards of the stage inversion were given")
-    shard = read_shards(paths, stage="inversion", fields=["latents"])
-    rows = {item: row for row, item in enumerate(shard.ids)}
+    latents = FieldRows(paths, "latents", stage="inversion")
+    rows = {item: row for row, item in enumerate(latents.ids)}
     missing = [item for item in ids if item not in rows]
     if missing:
         raise DsegError(
             f"{Path(paths[0]).parent}: no latents of {missing[0]!r}, {len(missing)} are missing "
             "in all; run the stage inversion again"
         )
-    return shard.fields["latents"][[rows[item] for item in ids]]
+    return latents.take([rows[item] for item in ids])
 
 
 def features_of(
     pipe: "StableDiffusionPipeline",
-    latents: np.ndarray,
+    latents: FieldRows,
     ids: Sequence[str],
     *,
     features: FeaturesSettings,
@@ -53,7 +55,32 @@ def features_of(
     seed: int,
     label: str,
 ) -> tuple[Tensor, ...]:
-    """Features of all items: one U-Net pass for each timestep of `features.timesteps`.
+    """`feature_batches` of all items as one, in memory: bound their number for large models."""
+    batches = feature_batches(
+        pipe,
+        latents,
+        ids,
+        features=features,
+        inversion=inversion,
+        said=said,
+        seed=seed,
+        label=label,
+    )
+    return tuple(torch.cat(values) for values in zip(*batches, strict=True))
+
+
+def feature_batches(
+    pipe: "StableDiffusionPipeline",
+    latents: FieldRows,
+    ids: Sequence[str],
+    *,
+    features: FeaturesSettings,
+    inversion: InversionSettings,
+    said: Sequence[Phrase],
+    seed: int,
+    label: str,
+) -> Iterator[tuple[Tensor, ...]]:
+    """Features batch by batch: one U-Net pass for each timestep of `features.timesteps`.
 
     Timesteps lie on the grid of the inversion whatever the source of the latents, so that the
     sources differ in nothing else.
@@ -68,19 +95,18 @@ def features_of(
         seed: Of the run; an item's noise follows from it and the id.
         label: What the progress is of.
 
-    Returns:
-        For each stride, in order, if the decoder is among the maps, then attention at the first
-        stride if that is: float16 (n, timesteps * channels, h / stride, w / stride), on the CPU.
-        All of it is held in memory: bound the number of items for large models.
+    Yields:
+        Of `inversion.batch_size` items, for each stride, in order, if the decoder is among the
+        maps, then attention at the first stride if that is: float16 (B, timesteps * channels,
+        h / stride, w / stride), on the CPU.
 
     Raises:
         DsegError: The latents wanted were not kept, or the decoder lacks a stride.
     """
-    starts = range(0, len(ids), inversion.batch_size)
-    slices = [slice(start, start + inversion.batch_size) for start in starts]
     unet = _network(pipe, features, seed)
-    parts = [
-        batch_features(
+    for start in track(range(0, len(ids), inversion.batch_size), label):
+        rows = slice(start, start + inversion.batch_size)
+        yield batch_features(
             pipe,
             latents[rows],
             ids[rows],
@@ -90,9 +116,6 @@ def features_of(
             unet=unet,
             seed=seed,
         )
-        for rows in track(slices, label)
-    ]
-    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
 
 
 def batch_features(
@@ -106,7 +129,7 @@ def batch_features(
     said: Sequence[Phrase] | None = None,
     unet: "UNet2DConditionModel | None" = None,
 ) -> tuple[Tensor, ...]:
-    """As `features_of`, for one batch of items.
+    """As `feature_batches`, for one batch of items.
 
     Without captions, `features.prompt` is said of all; without a U-Net, it is made here.
     """
@@ -161,13 +184,6 @@ def latents_wanted(features: FeaturesSettings) -> tuple[float, ...]:
     return features.timesteps if features.source == "inversion" else (0.0,)
 
 
-def as_planes(images: np.ndarray) -> Tensor:
+def as_planes(images: Tensor) -> Tensor:
     """Images uint8 (n, H, W, 3) as a network reads them: uint8 (n, 3, H, W)."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
-
-
-def network_device(name: str) -> torch.device:
-    """The device of the setting `model.device`, for networks that need no pipeline."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return images.permute(0, 3, 1, 2)

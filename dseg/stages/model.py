@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.memory import check_memory, free_bytes, out_of_memory, pass_bytes, weight_bytes
 from dseg.model_files import choose_weights, files_of, read_configuration
-from dseg.pipeline import describe, find_device, load_pipeline, pipeline_folder
+from dseg.pipeline import describe, load_pipeline, pipeline_folder
 from dseg.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def base_model(
         DsegError: As `load_pipeline`; there is too little memory by the estimate of
             `dseg.memory`; or the block ran out of memory.
     """
-    device = find_device(model.device)
+    device = choose_device(model.device)
     folder = pipeline_folder(model.path, revision=model.revision, dtype=model.dtype)
     weights = choose_weights(files_of(folder), model.dtype, str(folder))
     check_memory(

@@ -12,13 +12,14 @@ from dseg.boxes import mask_to_box
 from dseg.checkpoint import read_heads
 from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import Samples, open_benchmark
+from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.head import predict
 from dseg.pipeline import model_identity, stretch
 from dseg.prompts import captions
 from dseg.settings import FeaturesSettings
 from dseg.shards import shard_range, write_shard
-from dseg.stages.inputs import as_planes, features_of, network_device, read_latents
+from dseg.stages.inputs import as_planes, features_of, read_latents
 from dseg.stages.model import base_model
 from dseg.stages.truths import match_size
 
@@ -64,12 +65,12 @@ def run(
             was trained on features of another model or inversion; or as `features_of`.
     """
     entry, model = settings.benchmark(benchmark), settings.model
-    samples = open_benchmark(entry.layout, root, images=entry.images)
+    samples = open_benchmark(entry.layout, root, images=entry.images, limit=entry.limit)
     items = shard_range(len(samples), settings.inversion.items_per_shard, shard)
     samples = samples[items.start : items.stop]
     networks, architecture, about = read_heads(head)
     images, sizes = _read_images(samples, architecture.size)
-    planes = as_planes(images)
+    planes = as_planes(torch.from_numpy(images))
     inputs: tuple[Tensor, ...] = ()
     if architecture.input == "features":
         _check_origin(settings, head, about)
@@ -92,7 +93,7 @@ def run(
         inputs = maps
     if architecture.reads_image:
         inputs = (*inputs, planes)
-    device = network_device(model.device)
+    device = choose_device(model.device)
     masks = [predict(network.to(device), inputs) for network in networks]
     soft = torch.stack(masks, dim=1).mul(255).round().to(torch.uint8).numpy()  # (n, S, H, W)
     chosen = settings.evaluation

@@ -16,7 +16,8 @@ from dseg.pipeline import encode, fit, timestep_at, train_timesteps
 from dseg.progress import track
 from dseg.prompts import Phrase, item_seed
 from dseg.recording import noised, noun_prompt, record
-from dseg.shards import read_shards, shard_range, write_shard
+from dseg.rows import FieldRows
+from dseg.shards import shard_range, write_shard
 from dseg.stages.model import base_model
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def run(
     """
     recording, attention = settings.recording, settings.attention
     entry = settings.benchmark(benchmark)
-    samples = open_benchmark(entry.layout, root, images=entry.images)
+    samples = open_benchmark(entry.layout, root, images=entry.images, limit=entry.limit)
     items = shard_range(len(samples), recording.items_per_shard, shard)
     samples = samples[items.start : items.stop]
     inverted: dict[str, np.ndarray] = {}
@@ -120,7 +121,7 @@ def _read_latents(
         )
     if not paths:
         raise DsegError("recording.latents: inversion, but no shards of it were given (--latents)")
-    inversion = read_shards(paths, stage="inversion", fields=["latents"])
+    inversion = FieldRows(paths, "latents", stage="inversion")
     rows = {item: row for row, item in enumerate(inversion.ids)}
     missing = [item for item in ids if item not in rows]
     if missing:
@@ -129,4 +130,5 @@ def _read_latents(
             "this benchmark again"
         )
     columns = [kept.index(fraction) for fraction in fractions]
-    return {item: inversion.fields["latents"][rows[item]][columns] for item in ids}
+    wanted = inversion.take([rows[item] for item in ids])
+    return dict(zip(ids, wanted[:][:, columns], strict=True))

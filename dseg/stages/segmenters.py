@@ -15,6 +15,7 @@ from dseg.attention import AttentionPlan
 from dseg.attentioncut import Reason, attention_cut
 from dseg.checkpoint import read_head
 from dseg.crossmap import combine
+from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.exported import CONFIG, HEAD, HeadConfig, file_hash, find_base, read_config
 from dseg.head import Architecture, Network, predict
@@ -30,7 +31,7 @@ from dseg.pipeline import (
 from dseg.prompts import item_seed, noun_span
 from dseg.recording import noised, noun_prompt, record
 from dseg.segmenter import Segmenter
-from dseg.stages.inputs import as_planes, batch_features, latents_wanted, network_device
+from dseg.stages.inputs import as_planes, batch_features, latents_wanted
 from dseg.stages.inversion import invert_images
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class HeadMethod:
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, Sequence[str]]:
         """As `dseg.segmenter.Method`; the mask of an image is that of the stage prediction."""
-        planes = as_planes(images)
+        planes = as_planes(torch.from_numpy(images))
         inputs: tuple[Tensor, ...] = ()
         if self._pipe is not None:
             inputs = self._features(self._pipe, images)
@@ -154,7 +155,7 @@ def load_head(path: str | os.PathLike[str], *, device: str = "auto") -> Segmente
         pipe = load_pipeline(base, revision=revision, dtype=config.base_model.dtype, device=device)
         if image_size(pipe) != config.size:
             raise DsegError(f"{folder / CONFIG}: size: {config.size}, but not that of {base}")
-    network.to(network_device(device))
+    network.to(choose_device(device))
     about = _about(config, folder, "head", config.base_model.identity if pipe else None)
     about["head"] = config.head
     return Segmenter(HeadMethod(config, network, architecture, pipe), config.threshold, about)

@@ -36,7 +36,12 @@ def open_samples(
     chosen = settings.benchmark(benchmark)
     root = artifacts / chosen.root if chosen.root.startswith(WORLD) else Path(chosen.root)
     return open_benchmark(
-        chosen.layout, root, images=chosen.images, difficult=difficult, crowd=crowd
+        chosen.layout,
+        root,
+        images=chosen.images,
+        limit=chosen.limit,
+        difficult=difficult,
+        crowd=crowd,
     )
 
 

@@ -5,13 +5,13 @@ rule base_encoder:
         settings=plan.stamp("base"),
         code=plan.code("base"),
     output:
-        plan.artifact("base/encoder.safetensors"),
+        encoder=plan.artifact("base/encoder.safetensors"),
     log:
         plan.log("base/encoder"),
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg base-encoder --settings {input.settings} --out $(dirname {output[0]})"
+        "python -m dseg base-encoder --settings {input.settings} --out $(dirname {output.encoder})"
         " 2>&1 | tee {log}"
 
 
@@ -28,7 +28,8 @@ rule base_decoder:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg base-decoder --settings {input.settings} --out $(dirname {output[0]})"
+        "python -m dseg base-decoder --settings {input.settings}"
+        " --out $(dirname {output.autoencoder})"
         " 2>&1 | tee {log}"
 
 

@@ -13,6 +13,8 @@ rule benchmark_inversion:
         plan.log("benchmark_inversion/{inversion}/{benchmark}/{shard}-of-{total}"),
     conda:
         "../../environment.yml"
+    resources:
+        gpu=plan.gpus,
     shell:
         "python -m dseg benchmark-inversion --settings {input.settings} --root {input.images}"
         " --benchmark {wildcards.benchmark} --shard {wildcards.shard} --out {output}"

@@ -16,6 +16,8 @@ rule head:
         plan.log("head/{variant}"),
     conda:
         "../../environment.yml"
+    resources:
+        gpu=plan.gpus,
     shell:
         "python -m dseg head --settings {input.settings} --synthesis {input.synthesis}"
         " --masks {input.masks} --prompts {input.prompts} --latents {input.latents} --out $(dirname {output.head})"

@@ -13,6 +13,8 @@ rule inversion:
         plan.log("inversion/{inversion}/{shard}-of-{total}"),
     conda:
         "../../environment.yml"
+    resources:
+        gpu=plan.gpus,
     shell:
         "python -m dseg inversion --settings {input.settings} --synthesis {input.synthesis}"
         " --prompts {input.prompts} --out {output} 2>&1 | tee {log}"

@@ -15,6 +15,8 @@ rule prediction:
         plan.log("prediction/{variant}/{benchmark}/{shard}-of-{total}"),
     conda:
         "../../environment.yml"
+    resources:
+        gpu=plan.gpus,
     shell:
         "python -m dseg prediction --settings {input.settings} --root {input.images}"
         " --benchmark {wildcards.benchmark} --shard {wildcards.shard} --head {input.head}"

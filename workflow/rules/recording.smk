@@ -14,6 +14,8 @@ rule recording:
         plan.log("recording/{recording}/{benchmark}/{shard}-of-{total}"),
     conda:
         "../../environment.yml"
+    resources:
+        gpu=plan.gpus,
     shell:
         "python -m dseg recording --settings {input.settings} --root {input.images}"
         " --benchmark {wildcards.benchmark} --shard {wildcards.shard}"

@@ -11,6 +11,8 @@ rule synthesis:
         plan.log("synthesis/{shard}-of-{total}"),
     conda:
         "../../environment.yml"
+    resources:
+        gpu=plan.gpus,
     shell:
         "python -m dseg synthesis --settings {input.settings} --prompts {input.prompts}"
         " --shard {wildcards.shard} --out {output} 2>&1 | tee {log}"
