@@ -1,9 +1,25 @@
-"""Settings of the embedded base model's training and of the instruments that judge it.
+"""Settings of the embedded world and model: renders, instruments that judge, training.
 
 A part of ``dseg.settings``, which is read first.
 """
 
-from dseg.section import Count, Positive, Section
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dseg.section import Count, Fraction, Positive, Section
+
+Split = Literal["val", "test", "shift", "multi"]
+
+
+class WorldSettings(Section):
+    size: Annotated[int, Field(ge=16, multiple_of=8)]
+    """Height and width of a rendered image, pixels."""
+    images: Mapping[Split, Count]
+    """Rendered images by split."""
+    shift_strength: Fraction
+    """How far the shifted split departs from the training domain."""
 
 
 class InstrumentsSettings(Section):

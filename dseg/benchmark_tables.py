@@ -10,7 +10,7 @@ from itertools import product
 
 import pandas as pd
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.published import (
     BENCHMARKS,
     CORLOC,
@@ -65,7 +65,7 @@ def build_benchmark_tables(settings: Settings, scores: pd.DataFrame | None) -> l
 
 def _saliency(settings: Settings, scores: pd.DataFrame | None, benchmarks: list[str]) -> Table:
     chosen, metrics = settings.evaluation, ("acc", "iou", "max_f")
-    default = comparison.default_variant(settings)
+    default = ablations.default_variant(settings)
     compared = [name for name in (COMPARED,) if name in chosen.protocols]
     rows = [_published(row) for row in (*SALIENCY, PAPER)]
     labels = comparison.methods(settings)

@@ -184,9 +184,9 @@ def _head(settings: Settings, geometry: Geometry) -> Stage:
         pairs = settings.prompts.count if head.pairs is None else head.pairs
         seen += pairs
         if head.input == "rgb":
-            work["training_rgb"] += pairs * head.epochs
+            work["training_rgb"] += pairs * head.epochs * head.seeds
             continue
-        work["training"] += pairs * head.epochs
+        work["training"] += pairs * head.epochs * head.seeds
         work["describing"] += pairs * len(features.timesteps)
         scratch = max(scratch, pairs * _features(features, geometry))
     return Stage("head", len(settings.variants), seen, work, scratch=scratch)
@@ -198,15 +198,17 @@ def _predictions(
     benchmarks_of: Mapping[str, Sequence[str]],
     images: Mapping[str, int],
 ) -> Stage:
-    jobs, total, describing = 0, 0, 0
+    jobs, total, masks, describing = 0, 0, 0, 0
     for name in settings.variants:
         features, head = settings.variant(name)
+        per_shard = settings.inverted(features.inversion).items_per_shard
         for count in (images[benchmark] for benchmark in benchmarks_of[name]):
-            jobs += shard_count(count, settings.inversion.items_per_shard)
+            jobs += shard_count(count, per_shard)
             total += count
+            masks += count * head.seeds
             if head.input == "features":
                 describing += count * len(features.timesteps)
-    size = total * geometry.image[0] * geometry.image[1]
+    size = masks * geometry.image[0] * geometry.image[1]
     return Stage("predictions", jobs, total, {"describing": describing}, size)
 
 

@@ -8,13 +8,23 @@ workflow can ask as well.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dseg.settings import FeaturesSettings, HeadSettings, Settings
+from dseg.ablations import (
+    ABLATIONS,
+    LATENTS,
+    ablation,
+    ablation_label,
+    default_variant,
+    ordered_variants,
+    table_of,
+)
+from dseg.settings import Settings
 
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
+ROUND_TRIP = "round-trip"  # beside the ablation of ways to invert
 # Public benchmarks by the names they have in profiles, in the order of their tables.
 PUBLIC_MASKS = ("ecssd", "duts-te", "dut-omron")
 PUBLIC_BOXES = ("voc07", "voc12", "coco20k")
@@ -23,7 +33,6 @@ MASK_RECORDING = "attentioncut-noise"  # mask methods start from its attention, 
 MASK_REFERENCE = "otsu"
 FULL_METHOD = "attentioncut"
 
-_LATENTS = {"inversion": "inverted", "noise": "noised", "clean": "clean"}
 _FIRST = (CHOSEN_ON, "test", "shift", "multi")  # other benchmarks come after, by name
 _METHODS = {  # mask methods in the order of the table
     "threshold": "fixed threshold",
@@ -39,16 +48,6 @@ _METHODS = {  # mask methods in the order of the table
 }
 
 
-def tables(settings: Settings) -> list[str]:
-    """Names of all tables: those of any run, and those beside published scores where they fit."""
-    names = list(TABLES)
-    if public(settings, PUBLIC_MASKS):
-        names.append("saliency-benchmarks")
-    if public(settings, PUBLIC_BOXES):
-        names.append("localisation-benchmarks")
-    return names
-
-
 def public(settings: Settings, names: Sequence[str]) -> list[str]:
     """Those of the public benchmarks `names` that the settings have, in that order."""
     return [name for name in names if name in settings.benchmarks]
@@ -58,13 +57,13 @@ def methods(settings: Settings) -> dict[str, str]:
     """Labels of all methods by key, in the order of the tables."""
     baselines = {name: name.replace("-", " ") for name in BASELINES}
     recordings = {name: _recording_label(settings, name) for name in _recordings(settings)}
-    variants = {name: _variant_label(settings, name) for name in _variants(settings)}
+    variants = {name: _variant_label(settings, name) for name in ordered_variants(settings)}
     return _distinct(baselines | recordings | variants)
 
 
 def main_methods(settings: Settings) -> list[str]:
     """Methods of the main tables: all but the variants that only an ablation is about."""
-    ablations = {*feature_variants(settings), *pair_variants(settings)}
+    ablations = {name for table in ABLATIONS for name in ablation(settings, table)}
     ablations.discard(default_variant(settings) or "")
     return [name for name in methods(settings) if name not in ablations]
 
@@ -168,7 +167,7 @@ def _recording_note(settings: Settings, name: str) -> str:
     usual, own = settings.recorded(MASK_RECORDING), settings.recorded(name)
     notes = []
     if own.latents != usual.latents:
-        notes.append(f"{_LATENTS[own.latents]} image")
+        notes.append(f"{LATENTS[own.latents]} image")
     elif own.timesteps != usual.timesteps:
         notes.append(f"t = {own.timesteps[0]:g} to {own.timesteps[-1]:g}")
     if own.noun != usual.noun:
@@ -178,34 +177,23 @@ def _recording_note(settings: Settings, name: str) -> str:
     return "".join(f", {note}" for note in notes)
 
 
-def default_variant(settings: Settings) -> str | None:
-    """The variant that takes the sections features and head as they are, if there is one."""
-    default = (settings.features, settings.head)
-    found = sorted(name for name in settings.variants if settings.variant(name) == default)
-    return found[0] if found else None
+def tables(settings: Settings) -> list[str]:
+    """Names of the result tables.
 
-
-def feature_variants(settings: Settings) -> list[str]:
-    """The default variant and those that change `features` only; none without a default."""
-    return _ablation(settings, lambda features, head: head == settings.head)
-
-
-def pair_variants(settings: Settings) -> list[str]:
-    """Those that change `head.pairs` only, and the default, by ascending number; null is last."""
-
-    def belongs(features: FeaturesSettings, head: HeadSettings) -> bool:
-        alike = head.model_copy(update={"pairs": settings.head.pairs})
-        return features == settings.features and alike == settings.head
-
-    names = _ablation(settings, belongs)
-    return sorted(names, key=lambda name: settings.variant(name)[1].pairs or float("inf"))
-
-
-def feature_label(settings: Settings, variant: str) -> str:
-    """What features a variant reads: how its latents were made and at which timesteps."""
-    features, _ = settings.variant(variant)
-    at = ", ".join(f"{fraction:g}" for fraction in features.timesteps)
-    return f"{_LATENTS[features.source]}, t = {at}"
+    Those of every run, the ablations that there are, and those beside published scores where the
+    settings have their benchmarks.
+    """
+    names = [*TABLES]
+    names += [
+        name for name in ABLATIONS if name not in TABLES and len(ablation(settings, name)) > 1
+    ]
+    if "inversions" in names:
+        names.append(ROUND_TRIP)
+    if public(settings, PUBLIC_MASKS):
+        names.append("saliency-benchmarks")
+    if public(settings, PUBLIC_BOXES):
+        names.append("localisation-benchmarks")
+    return names
 
 
 def is_rgb(settings: Settings, method: str) -> bool:
@@ -252,15 +240,9 @@ def box_benchmarks(settings: Settings) -> list[str]:
 def figures(settings: Settings) -> list[str]:
     """Names of the figures; each is drawn in every run, and says so if it has nothing to show."""
     galleries = [f"gallery-{name}" for name in held_out(settings)]
-    return ["masks", *galleries, "mask-methods", "precision-recall", "pairs"]
-
-
-def _ablation(
-    settings: Settings, belongs: Callable[[FeaturesSettings, HeadSettings], bool]
-) -> list[str]:
-    if default_variant(settings) is None:
-        return []
-    return [name for name in _variants(settings) if belongs(*settings.variant(name))]
+    several = [name for name in ABLATIONS if len(ablation(settings, name)) > 1]
+    more = ["ablations"] if set(several) - set(TABLES) else []
+    return ["masks", *galleries, "mask-methods", "precision-recall", "pairs", *more]
 
 
 def _benchmarks(settings: Settings) -> list[str]:
@@ -282,32 +264,24 @@ def _recordings(settings: Settings) -> list[str]:
     return sorted(settings.recordings, key=rank)
 
 
-def _variants(settings: Settings) -> list[str]:
-    """The default first, other features, fewer pairs, networks without features last."""
-    default = default_variant(settings)
-
-    def rank(name: str) -> tuple[bool, bool, float, bool, int, str]:
-        features, head = settings.variant(name)
-        pairs, source = head.pairs or float("inf"), list(_LATENTS).index(features.source)
-        late = features.source != "clean" and features.timesteps != settings.features.timesteps
-        return head.input == "rgb", name != default, -pairs, late, source, name
-
-    return sorted(settings.variants, key=rank)
-
-
 def _recording_label(settings: Settings, name: str) -> str:
     recording = settings.recorded(name)
     noun = "noun told" if recording.noun == "class" else "noun not told"
-    return f"AttentionCut, {_LATENTS[recording.latents]} image, {noun}"
+    return f"AttentionCut, {LATENTS[recording.latents]} image, {noun}"
 
 
 def _variant_label(settings: Settings, name: str) -> str:
     features, head = settings.variant(name)
-    inputs = f"head, {_LATENTS[features.source]} features"
+    table = table_of(settings, name)
+    if table in ("inversions", "blocks", "heads", "masks"):
+        return f"head, {ablation_label(settings, table, name)}"
+    inputs = f"head, {LATENTS[features.source]} features"
     if features.source != "clean" and features.timesteps != settings.features.timesteps:
         inputs += f", t = {', '.join(f'{fraction:g}' for fraction in features.timesteps)}"
     label = "RGB network" if head.input == "rgb" else inputs
-    return label if head.pairs is None else f"{label}, {head.pairs} pairs"
+    if head.pairs == settings.head.pairs:
+        return label
+    return f"{label}, {head.pairs or 'all'} pairs"
 
 
 def _distinct(labels: Mapping[str, str]) -> dict[str, str]:

@@ -9,17 +9,17 @@ import difflib
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from dseg.agreement import Key, contradictions
 from dseg.errors import DsegError
 from dseg.section import FORMS, Section
-from dseg.settings import WORLD, Settings
+from dseg.settings import Settings
 
 __all__ = [
     "REPLACED",
@@ -35,6 +35,7 @@ __all__ = [
 REPLACED = (
     "benchmarks",
     "recordings",
+    "inversions",
     "mask_recordings",
     "mask_methods",
     "variants",
@@ -42,7 +43,6 @@ REPLACED = (
 )
 _SHOWN_ERRORS = 5
 _PathLike = str | os.PathLike[str]
-_Key = tuple[str | int, ...]
 
 
 def load_settings(path: _PathLike = "params.yaml", overrides: Sequence[_PathLike] = ()) -> Settings:
@@ -63,7 +63,7 @@ def load_settings(path: _PathLike = "params.yaml", overrides: Sequence[_PathLike
     except ValidationError as error:
         problems = [_explain(entry) for entry in error.errors()]
     else:
-        problems = list(_contradictions(settings))
+        problems = list(contradictions(settings))
         if not problems:
             return settings
     raise _error(problems, files)
@@ -191,116 +191,7 @@ def _child(values: Any, key: str, name: str) -> Any:
     raise DsegError(f"no setting {name!r}{_nearest(key, known)}")
 
 
-def _contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
-    """What each section allows, but not together."""
-    kept = settings.inversion.timesteps
-    rendered: dict[str, int] = {split: count for split, count in settings.world.images.items()}
-    prompts, evaluation = settings.prompts, settings.evaluation
-    for template in prompts.templates:
-        rest = re.sub(r"\{(noun|context|article)\}", "", template)
-        if template.count("{noun}") != 1 or "{" in rest or "}" in rest:
-            yield (
-                ("prompts", "templates"),
-                "expected {noun} once, no braces but {noun}, {context} and {article}; got "
-                f"{template!r}",
-            )
-        if "{context}" in template and not prompts.contexts:
-            yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
-    yield from _mask_contradictions(settings)
-    recordings = [("recordings", *each) for each in settings.recordings.items()]
-    recordings += [("mask_recordings", *each) for each in settings.mask_recordings.items()]
-    for group, name, changes in recordings:
-        recording = settings.recorded(name)
-        if recording.latents == "inversion" and not set(recording.timesteps) <= set(kept):
-            path = (
-                (group, name, "timesteps") if "timesteps" in changes else ("recording", "timesteps")
-            )
-            yield (
-                path,
-                f"expected some of inversion.timesteps {list(kept)} with latents: inversion, got "
-                f"{list(recording.timesteps)}",
-            )
-    for name, changes in settings.variants.items():
-        features, head = settings.variant(name)
-        own: _Key = ("variants", name)
-        if head.input == "features" and features.source == "inversion":
-            if not set(features.timesteps) <= set(kept):
-                at = own if "timesteps" in changes.get("features", {}) else ()
-                yield (
-                    (*at, "features", "timesteps"),
-                    f"expected some of inversion.timesteps {list(kept)}, since source is "
-                    f"inversion; got {list(features.timesteps)}",
-                )
-        if head.pairs is not None and head.pairs > prompts.count:
-            at = own if "pairs" in changes.get("head", {}) else ()
-            yield (
-                (*at, "head", "pairs"),
-                f"expected at most prompts.count = {prompts.count}, got {head.pairs}",
-            )
-    for name, benchmark in settings.benchmarks.items():
-        if not benchmark.root.startswith(WORLD):
-            continue
-        split = benchmark.root.removeprefix(WORLD)
-        if split not in rendered:
-            yield (
-                ("benchmarks", name, "root"),
-                f"expected world/ and one of world.images ({', '.join(rendered)}), got "
-                f"{benchmark.root!r}",
-            )
-        elif benchmark.images != rendered[split]:
-            yield (
-                ("benchmarks", name, "images"),
-                f"expected world.images.{split} = {rendered[split]}, got {benchmark.images}",
-            )
-    if evaluation.protocol not in evaluation.protocols:
-        yield (
-            ("evaluation", "protocol"),
-            f"expected one of evaluation.protocols ({', '.join(evaluation.protocols)}), got "
-            f"{evaluation.protocol!r}",
-        )
-    if evaluation.mode not in evaluation.modes:
-        yield (
-            ("evaluation", "mode"),
-            f"expected one of evaluation.modes ({', '.join(evaluation.modes)}), got "
-            f"{evaluation.mode!r}",
-        )
-    if "none" not in evaluation.postprocessing:
-        yield (
-            ("evaluation", "postprocessing"),
-            "expected 'none' among them, which the main tables show, got "
-            f"{list(evaluation.postprocessing)}",
-        )
-
-
-def _mask_contradictions(settings: Settings) -> Iterator[tuple[_Key, str]]:
-    """What mask methods ask for, and no recording has."""
-    strides = settings.attention.cross_strides
-    if not set(settings.attentioncut.cross_strides) <= set(strides):
-        yield (
-            ("attentioncut", "cross_strides"),
-            f"expected some of attention.cross_strides {list(strides)}, got "
-            f"{list(settings.attentioncut.cross_strides)}",
-        )
-    for name in settings.mask_recordings:
-        if name in settings.recordings:
-            yield ("mask_recordings", name), "expected another name: recordings has it already"
-    known = [*settings.recordings, *settings.mask_recordings]
-    for name, method in settings.mask_methods.items():
-        if method.recording not in known:
-            yield (
-                ("mask_methods", name, "recording"),
-                f"expected one of recordings or mask_recordings ({', '.join(known)}), got "
-                f"{method.recording!r}",
-            )
-        own = method.cross_strides or method.attentioncut.get("cross_strides", ())
-        if not set(own) <= set(strides):
-            yield (
-                ("mask_methods", name, "cross_strides"),
-                f"expected some of attention.cross_strides {list(strides)}, got {list(own)}",
-            )
-
-
-def _explain(entry: Any) -> tuple[_Key, str]:
+def _explain(entry: Any) -> tuple[Key, str]:
     """Key and one-line description of one of pydantic's errors."""
     key = tuple(part for part in entry["loc"] if part not in FORMS)
     kind, value = entry["type"], entry["input"]
@@ -331,7 +222,7 @@ def _explain(entry: Any) -> tuple[_Key, str]:
     return key, f"{expected}, got {_show(value)}"
 
 
-def _known_keys(key: _Key) -> list[str]:
+def _known_keys(key: Key) -> list[str]:
     """Keys allowed below ``key``, from the JSON schema."""
     schema = whole = Settings.model_json_schema()
     for part in (*key, None):  # None: the last reference
@@ -353,7 +244,7 @@ def _nearest(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     return f"; expected one of {', '.join(known)}" if known else ""
 
 
-def _error(problems: Sequence[tuple[_Key, str]], files: Sequence[tuple[str, Any]]) -> DsegError:
+def _error(problems: Sequence[tuple[Key, str]], files: Sequence[tuple[str, Any]]) -> DsegError:
     # Variants share what they do not override, and so its errors: each is said once.
     lines = list(
         dict.fromkeys(
@@ -365,7 +256,7 @@ def _error(problems: Sequence[tuple[_Key, str]], files: Sequence[tuple[str, Any]
     return DsegError("\n".join(lines))
 
 
-def _origin(key: _Key, files: Sequence[tuple[str, Any]]) -> str:
+def _origin(key: Key, files: Sequence[tuple[str, Any]]) -> str:
     """The file that says ``key``: the last to name it, else the first."""
     for file, values in reversed(files):
         for part in key:

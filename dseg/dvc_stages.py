@@ -15,10 +15,11 @@ from typing import Any
 
 import yaml
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.config import REPLACED, load_settings
 from dseg.errors import DsegError
-from dseg.plan import DEFAULT_PROFILE, MODEL_INDEX, PARAMS, PROFILES, profile_params
+from dseg.plan import MODEL_INDEX
+from dseg.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, profile_params
 from dseg.provenance import declared_sections
 from dseg.settings import Settings
 from dseg.shards import write_atomically
@@ -33,6 +34,7 @@ OVERRIDES = {
     "recording": ("recordings", "mask_recordings"),
     "features": ("variants",),
     "head": ("variants",),
+    "inversion": ("inversions",),
 }
 _RULE = re.compile(r"^(?:local)?rule (\w+):$")
 _FILES = re.compile(r"^    (input|output): (.+)$")
@@ -91,12 +93,14 @@ def shown_by_dvc(settings: Settings, root: str) -> dict[str, Any]:
     )
     plots: list[Any] = [f"{results}/figures/{name}.png" for name in comparison.figures(settings)]
     files: dict[str, Any] = {}
-    head = comparison.default_variant(settings)
+    head = ablations.default_variant(settings)
     if head is not None:
         folder = f"{artifacts}/head/{head}"
         curve = {f"{folder}/curve.csv": ["validation_iou"]}
         title = "Training of the head, on held-out synthetic pairs"
-        plots.append({"training": {"x": "epoch", "y": curve, "title": title}})
+        # A line would run from the last epoch of one training to the first of the next.
+        shown = {"x": "epoch", "y": curve, "title": title, "template": "scatter"}
+        plots.append({"training": shown})
         files["head"] = {
             "path": f"{folder}/head.safetensors",
             "type": "model",
@@ -199,7 +203,8 @@ def _params(
         read = {*declared_sections(f"dseg.stages.{stage.removesuffix('.json')}")}
         keys |= read
         if job:  # with the overrides of a job merged in
-            keys |= {name for section in read & OVERRIDES.keys() for name in OVERRIDES[section]}
+            whole = {key.partition(".")[0] for key in read}
+            keys |= {name for section in whole & OVERRIDES.keys() for name in OVERRIDES[section]}
     if override is None:
         return sorted(keys)
     base: set[str] = set()

@@ -3,7 +3,8 @@
 A feature map is the last hidden state of the decoder ("up" path) at one resolution, before the
 upsampler to the next. Resolutions are named by their stride relative to the latent grid: 1 is the
 latent grid itself, 2 half of it, and so on, in any UNet2DConditionModel. Which blocks the paper
-reads is not known; timesteps and strides are settings (our choice).
+reads is not known; timesteps and strides are settings (our choice). Two ablations read something
+else: the attention that AttentionCut starts from, and a U-Net that was never trained.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from dseg.attention import AttentionPlan, Recorder, record_attention
 from dseg.errors import DsegError
 
 
@@ -114,6 +116,55 @@ def decoder_features(
             unet(sample.to(unet.device, unet.dtype), timestep, embedding)
         parts.append(features)
     return tuple(torch.cat([part[stride] for part in parts], dim=1) for stride in strides)
+
+
+@torch.no_grad()
+def attention_features(
+    unet: UNet2DConditionModel,
+    latents: Tensor,
+    timesteps: Sequence[int],
+    stride: int,
+    prompt: Tensor,
+    nouns: Tensor,
+) -> Tensor:
+    """Attention as features: the noun's cross map, and for each cell where it looks.
+
+    Args:
+        unet: The frozen network.
+        latents: Latents at each timestep, (T, B, C, h, w).
+        timesteps: The T training timesteps they are at.
+        stride: Resolution of the attention, relative to the latent grid.
+        prompt: Prompt embeddings, (B, L, D).
+        nouns: Weight of each token in the noun's map, (B, L).
+
+    Returns:
+        float32 (B, T * (1 + N), h / stride, w / stride), N being the number of cells: for each
+        timestep the cross map, then the attention to each cell; means over layers and heads.
+
+    Raises:
+        DsegError: The model has no attention at this stride.
+    """
+    plan = AttentionPlan((stride,), stride, neighbours=1)
+    embedding = prompt.to(unet.device, unet.dtype)
+    size = (latents.shape[-2], latents.shape[-1])
+    parts: list[Tensor] = []
+    for sample, timestep in zip(latents, timesteps, strict=True):
+        recorder = Recorder(plan, size, nouns, active=True)
+        with record_attention(unet, recorder):
+            unet(sample.to(unet.device, unet.dtype), timestep, embedding)
+        cross = recorder.mean_cross()[stride]  # (B, h, w)
+        rows = recorder.mean_affinity().transpose(1, 2)  # (B, N, N): to a cell, from each
+        parts += [cross[:, None], rows.unflatten(2, cross.shape[1:])]
+    return torch.cat(parts, dim=1)
+
+
+def untrained(unet: UNet2DConditionModel, seed: int) -> UNet2DConditionModel:
+    """A U-Net of the same layout with weights as they were before training, drawn from ``seed``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = UNet2DConditionModel.from_config(unet.config)
+    fresh.eval().requires_grad_(False).to(unet.device, unet.dtype)
+    return fresh
 
 
 def _blocks(unet: UNet2DConditionModel) -> dict[int, Any]:

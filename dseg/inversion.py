@@ -174,6 +174,41 @@ def invert(
     return torch.stack([states[timestep] for timestep in chosen])
 
 
+def regenerate(
+    denoise: Denoiser,
+    latents: Tensor,
+    alphas: Tensor,
+    timesteps: Sequence[int],
+    *,
+    start: int,
+    prediction_type: str,
+) -> Tensor:
+    """Sample down the DDIM trajectory: what inverted latents come back to.
+
+    Args:
+        denoise: The network, as in `invert`.
+        latents: Latents at ``start``, (B, C, h, w).
+        alphas: As in `invert`.
+        timesteps: The grid of the inversion, ascending.
+        start: Timestep of the grid that the latents are at.
+        prediction_type: What the network predicts.
+
+    Returns:
+        float32 (B, C, h, w) at ``timesteps[0]``.
+
+    Raises:
+        DsegError: ``start`` is not on the grid.
+    """
+    if start not in timesteps:
+        raise DsegError(f"timestep {start}: expected one of the grid {list(timesteps)}")
+    sample = latents.float()
+    down = [timestep for timestep in reversed(timesteps) if timestep <= start]
+    for current, following in pairwise(down):
+        here, there = float(alphas[current]), float(alphas[following])
+        sample = ddim_step(sample, denoise(sample, current), here, there, prediction_type)
+    return sample
+
+
 def noise_to(latents: Tensor, alpha: float, seeds: Sequence[int]) -> Tensor:
     """Add noise to clean latents in one shot: the usual alternative to inversion.
 

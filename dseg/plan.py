@@ -8,44 +8,27 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from dseg import comparison
-from dseg.config import json_schema, load_settings, sections
+from dseg.config import load_settings, sections
 from dseg.errors import DsegError
+from dseg.jobs import job_settings, jobs
+from dseg.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, claims_page, profile_params
 from dseg.provenance import declared_sections, sources, write_stamp
 from dseg.section import ClassFile
-from dseg.settings import WORLD, Settings
-from dseg.shards import INDEX_NAME, shard_count, shard_name, write_atomically
+from dseg.settings import MAIN_MASKS, WORLD, HeadSettings, Settings
+from dseg.shards import INDEX_NAME, shard_count, shard_name
 
-PARAMS = "params.yaml"
-PROFILES = Path("workflow/profiles")
-DEFAULT_PROFILE = "embedded"
-SCHEMA = Path("workflow/schemas/params.schema.json")
 # glibc gives freed memory back at once and takes it again at the next step: 40,000 page faults a
 # training step against almost none with these.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 MODEL_INDEX = "model_index.json"
 BASE_MODEL = "models/dseg-tiny"  # what `snakemake base` makes must not be asked for before it
 MODEL_FILES = (".json", ".txt", ".safetensors")  # a model card does not change what is computed
-
-
-def profile_params(profile: str) -> list[Path]:
-    """The files of settings of a profile, the base first.
-
-    Raises:
-        DsegError: There is no such profile.
-    """
-    override = PROFILES / profile / PARAMS
-    if override.is_file():
-        return [Path(PARAMS), override]
-    if profile == DEFAULT_PROFILE:
-        return [Path(PARAMS)]
-    known = sorted(path.parent.name for path in PROFILES.glob(f"*/{PARAMS}"))
-    raise DsegError(f"no profile {profile!r}: expected {', '.join([DEFAULT_PROFILE, *known])}")
 
 
 def make_plan(config: Mapping[str, Any]) -> "Plan":
@@ -126,38 +109,16 @@ class Plan:
 
         Args:
             stage: The stage.
-            pattern: What the jobs differ in, of the wildcards {recording}, {variant} and
-                {benchmark}, joined by slashes. The settings of a job have its overrides merged in
-                and no benchmark but its own.
+            pattern: What the jobs differ in, of the wildcards {recording}, {variant},
+                {inversion}, {mask_method} and {benchmark}, joined by slashes. The settings of a
+                job have its overrides merged in and no benchmark or mask method but its own.
 
         Returns:
             The pattern of the files' paths.
         """
-        for values in self._jobs(re.findall(r"{(\w+)}", pattern)):
-            self._stamp(stage, pattern.format(**values), self._settings_of(**values))
+        for job in jobs(self.settings, re.findall(r"{(\w+)}", pattern)):
+            self._stamp(stage, pattern.format(**job), job_settings(self.settings, **job))
         return self.artifact(f"settings/{stage}/{pattern}.json")
-
-    def _jobs(self, wildcards: Sequence[str]) -> Iterator[dict[str, str]]:
-        settings = self.settings
-        names: dict[str, Collection[str]] = {
-            "recording": [*settings.recordings, *settings.mask_recordings],
-            "variant": settings.variants.keys(),
-            "benchmark": settings.benchmarks.keys(),
-        }
-        for chosen in product(*(names[wildcard] for wildcard in wildcards)):
-            yield dict(zip(wildcards, chosen, strict=True))
-
-    def _settings_of(
-        self, recording: str | None = None, variant: str | None = None, benchmark: str | None = None
-    ) -> Settings:
-        changes: dict[str, Any] = {}
-        if recording is not None:
-            changes["recording"] = self.settings.recorded(recording)
-        if variant is not None:
-            changes["features"], changes["head"] = self.settings.variant(variant)
-        if benchmark is not None:
-            changes["benchmarks"] = {benchmark: self.settings.benchmark(benchmark)}
-        return self.settings.model_copy(update=changes)
 
     def _stamp(self, stage: str, job: str, settings: Settings) -> str:
         path = self.artifact(f"settings/{stage}/{job}.json" if job else f"settings/{stage}.json")
@@ -239,6 +200,14 @@ class Plan:
         roots = (benchmark.root for benchmark in self.settings.benchmarks.values())
         return [self.artifact(root) if root.startswith(WORLD) else root for root in roots]
 
+    def claims_page(self) -> str:
+        """The page of claims."""
+        return claims_page(self.profile)
+
+    def tables_from_claims(self, wildcards: Any) -> str:
+        """The folder of the result tables as seen from the page of claims."""
+        return os.path.relpath(self.result("tables"), Path(self.claims_page()).parent)
+
     def tables(self, *suffixes: str) -> list[str]:
         """The files of all result tables in these forms."""
         names = comparison.tables(self.settings)
@@ -276,11 +245,18 @@ class Plan:
             for path in self._recording_shards("recording", recording, benchmark)
         ]
 
+    def round_trips(self) -> list[str]:
+        """The measured round trips, where ways to invert are compared."""
+        if comparison.ROUND_TRIP not in comparison.tables(self.settings):
+            return []
+        return [self.artifact(f"round_trip/{comparison.held_out(self.settings)[0]}.parquet")]
+
     def recording_latents(self, wildcards: Any) -> list[str]:
         """The inverted latents that a job of the stage recording reads, if any."""
-        if self.settings.recorded(wildcards.recording).latents != "inversion":
+        recording = self.settings.recorded(wildcards.recording)
+        if recording.latents != "inversion":
             return []
-        return self._inversion_shards(wildcards.benchmark)
+        return self._inversion_shards(recording.inversion, wildcards.benchmark)
 
     def evaluated_shards(self) -> list[str]:
         """The soft masks of all methods on all benchmarks."""
@@ -288,45 +264,81 @@ class Plan:
 
     def head_latents(self, wildcards: Any) -> list[str]:
         """The inverted latents that the head of a job's wildcard is trained on, if any."""
-        return self.synthetic_shards("inversion") if self._reads_features(wildcards) else []
+        features, head = self.settings.variant(wildcards.variant)
+        if head.input != "features":
+            return []
+        return self.synthetic_shards(f"inversion/{features.inversion}")
+
+    def head_masks(self, wildcards: Any) -> list[str]:
+        """The masks of synthetic images that the head of a job's wildcard learns."""
+        _, head = self.settings.variant(wildcards.variant)
+        return self.synthetic_shards(_masks_folder(head))
 
     def prediction_latents(self, wildcards: Any) -> list[str]:
         """The inverted latents that a job of the stage prediction reads, if any."""
-        return (
-            self._inversion_shards(wildcards.benchmark) if self._reads_features(wildcards) else []
-        )
+        features, head = self.settings.variant(wildcards.variant)
+        if head.input != "features":
+            return []
+        return self._inversion_shards(features.inversion, wildcards.benchmark)
 
     def head_model(self, wildcards: Any) -> list[str]:
         """The files of the base model if the head of a job's wildcard reads features of it."""
-        return self.model() if self._reads_features(wildcards) else []
-
-    def _reads_features(self, wildcards: Any) -> bool:
         _, head = self.settings.variant(wildcards.variant)
-        return head.input == "features"
+        return self.model() if head.input == "features" else []
+
+    def synthetic_inversion_shards(self) -> list[str]:
+        """The inverted latents of the synthetic images, of all inversions that a head reads."""
+        settings = self.settings
+        read = [settings.variant(name) for name in settings.variants]
+        names = {features.inversion for features, head in read if head.input == "features"}
+        return [
+            path
+            for name in settings.inversions
+            if name in names
+            for path in self.synthetic_shards(f"inversion/{name}")
+        ]
+
+    def mask_set_shards(self) -> list[str]:
+        """The masks of synthetic images by other methods, of all that a head learns."""
+        heads = [self.settings.variant(name)[1] for name in self.settings.variants]
+        folders = sorted({_masks_folder(head) for head in heads} - {"masks"})
+        return [path for folder in folders for path in self.synthetic_shards(folder)]
 
     def inversion_shards(self) -> list[str]:
-        """The shards of inverted latents of all benchmarks that something is computed on."""
-        benchmarks = self.inverted_benchmarks()
-        return [path for benchmark in benchmarks for path in self._inversion_shards(benchmark)]
+        """The inverted latents of the benchmarks' images that something is computed on."""
+        needed = self._inverted()
+        return [
+            path
+            for inversion, benchmark in product(self.settings.inversions, self.settings.benchmarks)
+            if (inversion, benchmark) in needed
+            for path in self._inversion_shards(inversion, benchmark)
+        ]
 
     def inverted_benchmarks(self) -> list[str]:
         """The benchmarks whose inverted latents something reads."""
-        recordings = [
-            name
-            for name in [*self.settings.recordings, *self.settings.mask_recordings]
-            if self.settings.recorded(name).latents == "inversion"
-        ]
-        variants = [
-            name
-            for name in self.settings.variants
-            if self.settings.variant(name)[1].input == "features"
-        ]
-        needed = {name for method in recordings + variants for name in self.benchmarks_of(method)}
+        needed = {benchmark for _, benchmark in self._inverted()}
         return [name for name in self.settings.benchmarks if name in needed]
+
+    def _inverted(self) -> set[tuple[str, str]]:
+        """Every inversion with every benchmark on which a recording or a head reads it."""
+        settings = self.settings
+        readers = {
+            name: settings.recorded(name).inversion
+            for name in [*settings.recordings, *settings.mask_recordings]
+            if settings.recorded(name).latents == "inversion"
+        }
+        for name in settings.variants:
+            features, head = settings.variant(name)
+            if head.input == "features":
+                readers[name] = features.inversion
+        return {
+            (inversion, benchmark)
+            for method, inversion in readers.items()
+            for benchmark in self.benchmarks_of(method)
+        }
 
     def prediction_shards(self) -> list[str]:
         """The shards predictions/<variant>/<benchmark>/... of all heads."""
-        per_shard = self.settings.inversion.items_per_shard
         return [
             path
             for variant in self.settings.variants
@@ -334,7 +346,7 @@ class Plan:
             for path in self._shards(
                 f"predictions/{variant}/{benchmark}",
                 self.settings.benchmark(benchmark).taken,
-                per_shard,
+                job_settings(self.settings, variant=variant).inversion.items_per_shard,
             )
         ]
 
@@ -348,10 +360,10 @@ class Plan:
             shown = shown + comparison.mask_benchmarks(settings)
         return [name for name in settings.benchmarks if name in shown]
 
-    def _inversion_shards(self, benchmark: str) -> list[str]:
-        per_shard = self.settings.inversion.items_per_shard
+    def _inversion_shards(self, inversion: str, benchmark: str) -> list[str]:
+        per_shard = self.settings.inverted(inversion).items_per_shard
         images = self.settings.benchmark(benchmark).taken
-        return self._shards(f"benchmark_inversion/{benchmark}", images, per_shard)
+        return self._shards(f"benchmark_inversion/{inversion}/{benchmark}", images, per_shard)
 
     def _recording_shards(self, folder: str, recording: str, benchmark: str) -> list[str]:
         per_shard = self.settings.recorded(recording).items_per_shard
@@ -368,11 +380,5 @@ class Plan:
         return [(folder / INDEX_NAME).as_posix() for folder in folders]
 
 
-def write_schema(out: Path = SCHEMA) -> None:
-    """Write the JSON schema of params.yaml.
-
-    Args:
-        out: Where.
-    """
-    text = json.dumps(json_schema(), indent=2) + "\n"
-    write_atomically(out, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def _masks_folder(head: HeadSettings) -> str:
+    return "masks" if head.masks == MAIN_MASKS else f"mask_sets/{head.masks}"

@@ -124,6 +124,31 @@ def fill(template: str, noun: str, context: str = "") -> Phrase:
     return Phrase(text, start, start + len(noun))
 
 
+def captions(prompt: str, nouns: Sequence[str | None]) -> list[Phrase]:
+    """What one prompt says of each of several images.
+
+    Args:
+        prompt: A text; {noun} stands for the image's class, {article} for "a" or "an" before it.
+        nouns: The class of each image, or None where nothing says it.
+
+    Returns:
+        A phrase for each image. Its noun is the class, or else the word "object" of the prompt; it
+        is empty where the prompt has neither.
+
+    Raises:
+        DsegError: The prompt has other slots, or names the class of an image that has none.
+    """
+    if "noun" not in _slots(prompt):
+        start = prompt.find("object")
+        end = start + len("object") if start >= 0 else 0
+        return [Phrase(prompt, max(start, 0), end)] * len(nouns)
+    if None in nouns:
+        raise DsegError(
+            f"prompt {prompt!r}: nothing says the class of some images, which {{noun}} stands for"
+        )
+    return [fill(prompt, str(noun)) for noun in nouns]
+
+
 def article_of(noun: str) -> str:
     """ "a" or "an", by the first sound of a noun as far as its spelling tells."""
     return "an" if _TAKES_AN.match(noun.strip()) else "a"

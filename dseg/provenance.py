@@ -15,12 +15,21 @@ from dseg.errors import DsegError
 from dseg.shards import write_atomically
 
 PACKAGE = "dseg"
-# Their effect on a stage is in its settings file (config, section, settings), or they have none
+# Their effect on a stage is in its settings file (config, settings and theirs), or they have none
 # on what it writes (the version, errors, progress). As inputs, each new setting would make every
 # artifact of a run stale.
 NOT_INPUTS = frozenset(
     f"dseg{name}"
-    for name in ("", ".base_settings", ".config", ".errors", ".progress", ".section", ".settings")
+    for name in (
+        "",
+        ".agreement",
+        ".base_settings",
+        ".config",
+        ".errors",
+        ".progress",
+        ".section",
+        ".settings",
+    )
 )
 
 

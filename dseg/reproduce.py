@@ -25,7 +25,8 @@ import yaml
 from dseg.dvc_stages import dvc_file
 from dseg.dvc_stages import run as derive
 from dseg.errors import DsegError
-from dseg.plan import DEFAULT_PROFILE, Plan
+from dseg.plan import Plan
+from dseg.profiles import DEFAULT_PROFILE
 from dseg.shards import write_atomically
 from dseg.stages.readme import run as update_readme
 

@@ -14,11 +14,14 @@ class Scores:
     """Scores in [0, 1], per image and per benchmark.
 
     Attributes:
-        images: method, benchmark, id, acc, iou, mae, max_f, hit: a row per image.
-        table: method, benchmark, protocol, metric, value, images.
-        curves: method, benchmark, protocol, threshold, precision, recall, f, iou.
+        images: method, benchmark, seed, id, acc, iou, mae, max_f, hit: a row per image and
+            training.
+        table: method, benchmark, seed, protocol, metric, value, images.
+        curves: method, benchmark, seed, protocol, threshold, precision, recall, f, iou.
         masks: method, benchmark, id, iou, acc: the mask methods, a row per image.
         kept: Number of synthetic pairs that the mask filter kept.
+        made: Number of synthetic pairs in all.
+        round_trips: inversion, id, error, psnr, passes; None if they were not measured.
     """
 
     images: pd.DataFrame
@@ -26,17 +29,53 @@ class Scores:
     curves: pd.DataFrame
     masks: pd.DataFrame
     kept: int
+    made: int
+    round_trips: pd.DataFrame | None = None
 
     def of_images(self, method: str, benchmark: str, metric: str) -> np.ndarray:
-        """A metric of every image that has it, (n,) in the order of ids; n is 0 if not run."""
-        return _column(self.images, method, benchmark, metric)
+        """A metric of every training and image that has it, in the order of seeds and ids.
+
+        Returns:
+            (S, n), S being 1 where nothing is trained; n is 0 if it was not run.
+
+        Raises:
+            DsegError: The trainings were scored on different images.
+        """
+        rows = self.images[
+            (self.images["method"] == method) & (self.images["benchmark"] == benchmark)
+        ].dropna(subset=[metric])
+        if rows.empty:
+            return np.empty((1, 0))
+        matrix = rows.pivot(index="seed", columns="id", values=metric)
+        if matrix.isna().to_numpy().any():
+            raise DsegError(
+                f"trainings of {method} were scored on different images of {benchmark}: run the "
+                "stage evaluation again"
+            )
+        return matrix.sort_index().sort_index(axis=1).to_numpy()
 
     def of_masks(self, method: str, benchmark: str) -> np.ndarray:
-        """IoU of a mask method on every image, as `of_images`."""
-        return _column(self.masks, method, benchmark, "iou")
+        """IoU of a mask method on every image, (n,) in the order of ids; n is 0 if not run."""
+        rows = self.masks[(self.masks["method"] == method) & (self.masks["benchmark"] == benchmark)]
+        return rows.sort_values("id")["iou"].dropna().to_numpy()
+
+    def paired(
+        self, method: str, reference: str, benchmark: str, metric: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A metric of two methods, as `of_images`, on the trainings that both have.
+
+        Trainings of one number share the split of their pairs and, in equal networks, the first
+        weights. What is not trained has one row, and goes with every training.
+        """
+        first = self.of_images(method, benchmark, metric)
+        second = self.of_images(reference, benchmark, metric)
+        if 1 in (len(first), len(second)):
+            return first, second
+        common = min(len(first), len(second))
+        return first[:common], second[:common]
 
     def score(self, method: str, benchmark: str, protocol: str, metric: str) -> float:
-        """A score of a whole benchmark.
+        """A score of a whole benchmark, mean over trainings.
 
         Raises:
             DsegError: It is not among the scores.
@@ -44,18 +83,14 @@ class Scores:
         chosen = (self.table["method"] == method) & (self.table["benchmark"] == benchmark)
         chosen &= (self.table["protocol"] == protocol) & (self.table["metric"] == metric)
         values = self.table.loc[chosen, "value"]
-        if len(values) != 1:
+        if values.empty or self.table.loc[chosen, "seed"].duplicated().any():
             raise DsegError(
                 f"no {metric} under protocol {protocol} of {method} on {benchmark}: run the "
                 "stage evaluation again"
             )
-        return float(values.iloc[0])
+        return float(values.mean())
 
     def pairs(self, head: HeadSettings) -> int:
         """Pairs a head was trained with: those it asks for, or all that the filter kept."""
-        return self.kept if head.pairs is None else min(head.pairs, self.kept)
-
-
-def _column(table: pd.DataFrame, method: str, benchmark: str, metric: str) -> np.ndarray:
-    rows = table[(table["method"] == method) & (table["benchmark"] == benchmark)]
-    return rows.sort_values("id")[metric].dropna().to_numpy()
+        there = self.kept if head.filter else self.made
+        return there if head.pairs is None else min(head.pairs, there)

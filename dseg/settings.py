@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 
-from dseg.base_settings import BaseSettings, InstrumentsSettings
+from dseg.base_settings import BaseSettings, InstrumentsSettings, WorldSettings
 from dseg.errors import DsegError
 from dseg.section import (
     DISTINCT,
@@ -31,11 +31,11 @@ from dseg.section import (
     some_keys_of,
 )
 
-Split = Literal["val", "test", "shift", "multi"]
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
 Mode = Literal["multi", "single"]
 Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
 WORLD = "world/"
+MAIN_MASKS = "attentioncut"  # the masks of the stage; those of other mask methods are made beside
 
 
 class ModelSettings(Section):
@@ -47,15 +47,6 @@ class ModelSettings(Section):
     """Type the networks compute in."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
     """Where they run; auto takes a GPU if there is one, cuda waits for one of its own."""
-
-
-class WorldSettings(Section):
-    size: Annotated[int, Field(ge=16, multiple_of=8)]
-    """Height and width of a rendered image, pixels."""
-    images: Mapping[Split, Count]
-    """Rendered images by split."""
-    shift_strength: Fraction
-    """How far the shifted split departs from the training domain."""
 
 
 class BenchmarkSettings(Section):
@@ -114,6 +105,8 @@ class RecordingSettings(Section):
     """Prompt noun: the image's class, or the word object."""
     latents: Literal["noise", "inversion"]
     """How a given image gets to these timesteps."""
+    inversion: Slug
+    """The one of `inversions` whose latents are read, where they are inverted."""
     affinity_stride: Count | None
     """Self-attention resolution of given images; null: that of the section attention."""
     batch_size: Count
@@ -165,7 +158,7 @@ class InversionSettings(Section):
     timesteps: Fractions
     """Fractions at which latents are kept."""
     prompt: str
-    """Caption during the inversion; empty is unconditional."""
+    """Caption during the inversion; empty is unconditional, {noun} the image's class."""
     fixed_point: Annotated[int, Field(ge=0)]
     """Fixed-point iterations a step; 0 is plain DDIM inversion."""
     batch_size: Count
@@ -177,12 +170,18 @@ class InversionSettings(Section):
 class FeaturesSettings(Section):
     source: Literal["inversion", "noise", "clean"]
     """Latents the U-Net reads: inverted, noised, or the encoded image."""
+    inversion: Slug
+    """The one of `inversions` whose latents these are, or are made from."""
     timesteps: Fractions
     """Fractions at which features are taken."""
     strides: Strides
     """Decoder resolutions, as strides relative to the latent grid."""
+    maps: Annotated[tuple[Literal["decoder", "attention"], ...], FROM_LIST, SOME, DISTINCT]
+    """What is read: hidden states of the decoder, attention maps, or both."""
+    weights: Literal["trained", "random"]
+    """Weights of the U-Net; random ones tell what its layout alone is worth."""
     prompt: str
-    """Caption given to the U-Net."""
+    """Caption given to the U-Net; {noun} is the image's class."""
     components: Count | None
     """Principal components kept of each map while a head is trained; null: all channels."""
 
@@ -190,8 +189,10 @@ class FeaturesSettings(Section):
 class HeadSettings(Section):
     input: Literal["features", "rgb"]
     """What the head sees: U-Net features, or the image alone (baseline)."""
+    architecture: Literal["linear", "conv", "multi"]
+    """Head on features: a linear map, convolutions on their grid, or with a branch on pixels."""
     pixels: bool
-    """Whether a pixel branch refines the features."""
+    """Whether the branch on pixels of `multi` is there."""
     width: Count
     """Channels of the hidden layers."""
     epochs: Count
@@ -200,6 +201,14 @@ class HeadSettings(Section):
     """Pairs in a training step."""
     learning_rate: Positive
     """Peak learning rate."""
+    loss: Literal["bce", "dice", "bce-dice"]
+    """Binary cross-entropy, soft Dice, or their sum."""
+    seeds: Count
+    """Trainings, which differ in first weights, order and split of the same pairs."""
+    masks: Slug
+    """Whose masks are learnt: attentioncut, or another of `mask_methods`."""
+    filter: bool
+    """Whether pairs whose mask the filter dropped are left out."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)]
     """Share of the pairs held out to choose the epoch."""
     pairs: Count | None
@@ -224,9 +233,11 @@ class VariantSettings(TypedDict, total=False):
 
 if TYPE_CHECKING:
     RecordingOverrides = Mapping[str, Any]
+    InversionOverrides = Mapping[str, Any]
     AttentionCutOverrides = Mapping[str, Any]
 else:
     RecordingOverrides = some_keys_of(RecordingSettings)
+    InversionOverrides = some_keys_of(InversionSettings)
     AttentionCutOverrides = some_keys_of(AttentionCutSettings)
 
 
@@ -309,6 +320,8 @@ class Settings(Section):
     head: HeadSettings
     recordings: Annotated[Mapping[Slug, RecordingOverrides], Field(min_length=1)]
     """Ways to record attention on given images, each as what it changes of recording."""
+    inversions: Annotated[Mapping[Slug, InversionOverrides], Field(min_length=1)]
+    """Ways to invert images, by name, each as what it changes of inversion."""
     mask_recordings: Mapping[Slug, RecordingOverrides]
     """Further recordings, as what each changes of recording: only mask methods start from them."""
     mask_methods: Annotated[Mapping[Slug, MaskMethodSettings], Field(min_length=1)]
@@ -344,6 +357,16 @@ class Settings(Section):
         if name not in known:
             raise DsegError(f"no recording {name!r}; there are {', '.join(known)}")
         return self.recording.model_copy(update=dict(known[name]))
+
+    def inverted(self, name: str) -> InversionSettings:
+        """The section inversion with the overrides of inversion ``name`` merged in.
+
+        Raises:
+            DsegError: There is no such inversion.
+        """
+        if name not in self.inversions:
+            raise DsegError(f"no inversion {name!r}; there are {', '.join(self.inversions)}")
+        return self.inversion.model_copy(update=dict(self.inversions[name]))
 
     def mask_method(self, name: str) -> tuple[MaskMethodSettings, AttentionCutSettings]:
         """Mask method ``name`` and the section attentioncut with its overrides merged in.

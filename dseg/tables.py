@@ -1,31 +1,36 @@
 """The result tables, from scores per image: every printed number comes from here.
 
-Scores are in percent. Intervals are over images (`dseg.statistics`): they say how far a number
-would move with other images of the same kind, not with another training run.
+Scores are in percent, means over images and over trainings. Intervals and tests are over both
+(`dseg.statistics`): they say how far a number would move with other images of the same kind and
+with other trainings of the same heads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.errors import DsegError
+from dseg.round_trips import round_trip_table
 from dseg.scores import Scores
 from dseg.settings import Settings
 from dseg.statistics import Comparison, Interval, compare, holm, mean_interval, share_interval
 from dseg.table import NOT_RUN, Table
 
-INTERVAL = "In brackets: 95 % bootstrap interval (BCa) over images."
+K = TypeVar("K", bound=Hashable)
+INTERVAL = "In brackets: 95 % interval, over images (BCa bootstrap) and trainings (Student)."
+TEST = "two-sided sign-flip test over images"
 ORACLE = "Noun told: AttentionCut's prompt names the image's class, which no other method is told."
 HEADINGS = {"acc": "Acc", "iou": "IoU [95 %]", "max_f": "maxF"}
 
 
 def build_tables(settings: Settings, scores: Scores) -> list[Table]:
-    """All tables, in the order of `comparison.TABLES`.
+    """All tables, in the order of `comparison.tables`.
 
     Args:
-        settings: Sections seed, prompts.count, benchmarks, recording, recordings, features, head,
-            variants, attentioncut, mask_methods, evaluation.
+        settings: Sections seed, prompts.count, benchmarks, recording, recordings, inversion,
+            inversions, features, head, variants, attentioncut, mask_methods, evaluation.
         scores: The scores; where some are absent, the row or the table says so.
 
     Raises:
@@ -35,8 +40,16 @@ def build_tables(settings: Settings, scores: Scores) -> list[Table]:
         saliency_table(settings, scores),
         localisation_table(settings, scores),
         mask_table(settings, scores),
-        feature_table(settings, scores),
-        pair_table(settings, scores),
+        *(
+            ablation_table(settings, scores, name)
+            for name in comparison.tables(settings)
+            if name in ablations.ABLATIONS
+        ),
+        *(
+            round_trip_table(settings, scores.round_trips)
+            for name in comparison.tables(settings)
+            if name == comparison.ROUND_TRIP and scores.round_trips is not None
+        ),
     ]
 
 
@@ -55,40 +68,33 @@ def saliency_table(settings: Settings, scores: Scores) -> Table:
     )
 
 
-def feature_table(settings: Settings, scores: Scores) -> Table:
-    """One head on features of latents that were made in different ways."""
-    names = comparison.feature_variants(settings)
-    rows = [(comparison.feature_label(settings, name), name) for name in names]
+def ablation_table(settings: Settings, scores: Scores, name: str) -> Table:
+    """One head with one part of it changed; the reference is the default variant."""
+    names = ablations.ablation(settings, name)
+    rows = [
+        (str(scores.pairs(settings.variant(each)[1])), each)
+        if name == "pairs"
+        else (ablations.ablation_label(settings, name, each), each)
+        for each in names
+    ]
+    title, first, note = _ABLATIONS[name]
+    if name == "pairs":
+        share = 100 * settings.head.validation_fraction
+        note = (
+            f"The mask filter kept {scores.kept} of {settings.prompts.count} synthetic pairs; of "
+            f"those a head is given, {share:g} % choose the epoch."
+        )
     return _segmentation(
         settings,
         scores,
         rows,
-        name="features",
-        title="Features of inverted, noised and clean latents, with the same head",
-        metrics=("iou", "max_f"),
-        reference=comparison.default_variant(settings),
-        against="first row",
-        first="latents",
-        note="t: timestep of the latents, as a fraction of the training timesteps.",
-    )
-
-
-def pair_table(settings: Settings, scores: Scores) -> Table:
-    """One head trained on fewer synthetic pairs."""
-    names = comparison.pair_variants(settings)
-    rows = [(str(scores.pairs(settings.variant(name)[1])), name) for name in names]
-    return _segmentation(
-        settings,
-        scores,
-        rows,
-        name="pairs",
-        title="Number of synthetic training pairs",
-        metrics=("iou", "max_f"),
-        reference=comparison.default_variant(settings),
-        against="last row",
-        first="pairs",
-        note=f"The mask filter kept {scores.kept} of {settings.prompts.count} synthetic pairs; of "
-        f"those a head is given, {100 * settings.head.validation_fraction:g} % choose the epoch.",
+        name=name,
+        title=title,
+        metrics=("iou",),
+        reference=ablations.default_variant(settings),
+        against=f"{scores.pairs(settings.head)} pairs" if name == "pairs" else "first row",
+        first=first,
+        note=note,
     )
 
 
@@ -102,13 +108,13 @@ def localisation_table(settings: Settings, scores: Scores) -> Table:
         row = []
         for benchmark in benchmarks:
             hits = scores.of_images(name, benchmark, "hit")
-            if len(hits) == 0:
+            if hits.size == 0:
                 row.append(NOT_RUN)
                 continue
             share = share_interval(hits)
             row.append(_show(share))
-            key = (name, labels[name], benchmark, str(len(hits)), f"box-{rule}")
-            records.append((*key, *_exact(share)))
+            key = (name, labels[name], benchmark, str(hits.shape[1]), f"box-{rule}")
+            records.append((*key, _trainings(settings, name, hits), *_exact(share)))
         if set(row) - {NOT_RUN}:
             cells.append((labels[name], *row))
     encloses = {"largest": "the largest component of", "all": "all of"}[rule]
@@ -117,11 +123,11 @@ def localisation_table(settings: Settings, scores: Scores) -> Table:
         name="localisation",
         title="Single-object localisation",
         note="CorLoc: percent of images whose one box has IoU >= 0.5 with any true box. Box rule "
-        f"{rule}: it encloses {encloses} the mask above {threshold:g}. In brackets: 95 % interval "
-        f"(Wilson) over images. {ORACLE}",
+        f"{rule}: it encloses {encloses} the mask above {threshold:g}. In brackets: 95 % interval, "
+        f"over images (Wilson) and trainings (Student). {ORACLE}",
         headings=(("", "method"), *heads),
         cells=tuple(cells),
-        columns=(*_KEYS, "corloc", "corloc_low", "corloc_high"),
+        columns=(*_KEYS, "seeds", "corloc", "corloc_low", "corloc_high"),
         records=tuple(records),
     )
 
@@ -141,7 +147,7 @@ def mask_table(settings: Settings, scores: Scores) -> Table:
         for group in comparison.mask_groups(settings):
             own = {name: run[name] for name in group.names if name in run}
             otsu |= _against(own, group.reference, settings.seed)
-            full |= _behind(own, group.full, settings.seed)
+            full |= _against(own, group.full, settings.seed)
         adjusted, adjusted_full = _holm(otsu), _holm(full)
         for name, values in run.items():
             interval = mean_interval(values, seed=settings.seed)
@@ -156,9 +162,8 @@ def mask_table(settings: Settings, scores: Scores) -> Table:
             cells.append((labels[name], benchmark, str(len(values)), *shown, *behind))
     note = (
         "IoU in percent at the method's own threshold, mean over all images, none filtered out; "
-        f"protocol {protocol}. {INTERVAL} p: Wilcoxon's signed-rank test, one-sided (better than "
-        "Otsu; worse than AttentionCut), corrected by Holm within a benchmark. Where a row names "
-        f"no other, all start from the same attention: {recording}."
+        f"protocol {protocol}. {INTERVAL} p: {TEST}, corrected by Holm within a benchmark. Where "
+        f"a row names no other, all start from the same attention: {recording}."
     )
     heads = ["method", "benchmark", "images", "IoU [95 %]"]
     heads += ["minus Otsu [95 %]", "p", "minus AttentionCut [95 %]", "p"]
@@ -185,7 +190,7 @@ def metrics(settings: Settings, scores: Scores) -> dict[str, float]:
     chosen = (table["protocol"] == evaluation.protocol) & table["metric"].isin(HEADINGS)
     table = table[chosen | boxes]
     names = table["benchmark"] + "/" + table["method"] + "/" + table["metric"]
-    flat = dict(zip(names, table["value"], strict=True))
+    flat = dict(table["value"].groupby(names).mean())
     masks = scores.masks
     means = masks["iou"].groupby("masks/" + masks["benchmark"] + "/" + masks["method"] + "/iou")
     flat |= dict(means.mean())
@@ -193,6 +198,33 @@ def metrics(settings: Settings, scores: Scores) -> dict[str, float]:
     return dict(sorted(percent.items())) | {"masks/kept": scores.kept}
 
 
+# title, heading of the first column, note
+_ABLATIONS = {
+    "features": (
+        "Features of inverted, noised and clean latents, with the same head",
+        "latents",
+        "t: timestep of the latents, as a fraction of the training timesteps.",
+    ),
+    "inversions": (
+        "Ways to invert, with the same head",
+        "inversion",
+        "Steps over all training timesteps. A prompt with {noun} names the class of each image, "
+        "which no other row is told.",
+    ),
+    "blocks": ("What is read of the U-Net", "features", ""),
+    "heads": ("Heads and losses, on the same features", "head", ""),
+    "masks": (
+        "Masks to learn from, on the same synthetic images",
+        "masks",
+        "Filtered: without the pairs that the mask filter drops.",
+    ),
+    "pairs": ("Number of synthetic training pairs", "pairs", ""),
+}
+
+_DIFFERENCES = (
+    *("minus_reference", "minus_reference_low", "minus_reference_high"),
+    *("p", "p_holm", "d_z", "rank_biserial", "detectable"),
+)
 _KEYS = ("method", "label", "benchmark", "images", "protocol")
 
 
@@ -226,15 +258,19 @@ def _segmentation(
     protocol, benchmarks = settings.evaluation.protocol, comparison.held_out(settings)
     heads = [HEADINGS[metric] for metric in metrics]
     if reference is not None:
-        heads.append(f"IoU minus {against} [95 %]")
+        heads += [f"minus {against} [95 %]", "p", "d"]
+    tests = _tests(settings, scores, [method for _, method in rows], reference)
+    adjusted = _holm(tests)
     cells, records = [], []
     for label, method in rows:
         shown: list[str] = []
+        trainings = ""
         for benchmark in benchmarks:
             iou = scores.of_images(method, benchmark, "iou")
-            if len(iou) == 0:
+            if iou.size == 0:
                 shown += [NOT_RUN] * len(heads)
                 continue
+            trainings = _trainings(settings, method, iou)
             interval = mean_interval(iou, seed=settings.seed)
             values = {
                 metric: 100 * scores.score(method, benchmark, protocol, metric)
@@ -244,38 +280,71 @@ def _segmentation(
                 _show(interval) if metric == "iou" else f"{values[metric]:.1f}"
                 for metric in metrics
             ]
-            key = (method, label, benchmark, str(len(iou)), protocol)
+            key = (method, label, benchmark, str(iou.shape[1]), protocol, trainings)
             record = [*key, f"{values['acc']:.2f}", *_exact(interval), f"{values['max_f']:.2f}"]
-            if reference is not None:
-                base = scores.of_images(reference, benchmark, "iou")
-                others = {method: iou, reference: base} if len(base) else {}
-                gain = [
-                    each.difference for each in _against(others, reference, settings.seed).values()
-                ]
-                shown.append(_show(*gain, signed=True))
-                record += _exact(*gain)
+            test = tests.get((method, benchmark))
+            if test is not None:
+                p = adjusted[method, benchmark]
+                shown += [_show(test.difference, signed=True), _p(p), f"{test.effect:+.2f}"]
+                record += [*_exact(test.difference), _p(test.p_value), _p(p)]
+                record += [f"{test.effect:.3f}", f"{test.rank_effect:.3f}"]
+                record.append(f"{100 * test.detectable:.2f}")
+            elif reference is not None:
+                shown += [""] * 3
+                record += [""] * len(_DIFFERENCES)
             records.append(tuple(record))
         if set(shown) - {NOT_RUN}:
-            cells.append((label, *shown))
+            cells.append((label, trainings, *shown))
     groups = [_benchmark(scores, benchmark, "iou") for benchmark in benchmarks]
     chosen = comparison.CHOSEN_ON
     warning = f"Settings were chosen in the domain of {chosen}. " if chosen in benchmarks else ""
-    at = f"at {settings.evaluation.threshold:g}"
-    means = f"Acc and IoU {at}" if "acc" in metrics else f"IoU {at}"
-    differences = ("minus_reference", "minus_reference_low", "minus_reference_high")
+    means = f"{'Acc and IoU' if 'acc' in metrics else 'IoU'} at {settings.evaluation.threshold:g}"
+    defines = ", which also defines maxF" if "max_f" in metrics else ""
+    tested = (
+        f"p: {TEST} and Student's error of the trainings, corrected by Holm within the table; d: "
+        "Cohen's d_z, the mean difference by its deviation over images. "
+    )
     return Table(
         name=name,
         title=title,
-        note=f"Percent; {means}, mean over images; {_protocol(settings)}, which also defines maxF. "
-        f"{INTERVAL} {warning}{note}".rstrip(),
-        headings=(("", first), *((group, head) for group in groups for head in heads)),
+        note=f"Percent; {means}, mean over images and trainings; {_protocol(settings)}{defines}. "
+        f"{INTERVAL} {tested if reference is not None else ''}{warning}{note}".rstrip(),
+        headings=(
+            ("", first),
+            ("", "trainings"),
+            *((group, head) for group in groups for head in heads),
+        ),
         cells=tuple(cells),
         columns=(
-            *(*_KEYS, "acc", "iou", "iou_low", "iou_high", "max_f"),
-            *(differences if reference is not None else ()),
+            *(*_KEYS, "seeds", "acc", "iou", "iou_low", "iou_high", "max_f"),
+            *(_DIFFERENCES if reference is not None else ()),
         ),
         records=tuple(records),
     )
+
+
+def _tests(
+    settings: Settings, scores: Scores, methods: Sequence[str], reference: str | None
+) -> dict[tuple[str, str], Comparison]:
+    """The comparison of every method with the reference in IoU, by method and benchmark."""
+    if reference is None:
+        return {}
+    pairs = {
+        (method, benchmark): scores.paired(method, reference, benchmark, "iou")
+        for method in methods
+        for benchmark in comparison.held_out(settings)
+        if method != reference
+    }
+    return {
+        key: compare(values, base, seed=settings.seed)
+        for key, (values, base) in pairs.items()
+        if values.size and base.size
+    }
+
+
+def _trainings(settings: Settings, method: str, values: np.ndarray) -> str:
+    """Number of trainings behind scores (S, N); empty for what is not trained."""
+    return str(len(values)) if method in settings.variants else ""
 
 
 def _against(scores: Mapping[str, np.ndarray], reference: str, seed: int) -> dict[str, Comparison]:
@@ -293,27 +362,14 @@ def _protocol(settings: Settings) -> str:
     return named if mode == "multi" else f"{named}, mode {mode}"
 
 
-def _behind(scores: Mapping[str, np.ndarray], full: str, seed: int) -> dict[str, Comparison]:
-    """Every method minus the full one, with p of the test that the full one is better."""
-    if full not in scores:
-        return {}
-    behind = {}
-    for name in scores:
-        if name != full:
-            ahead = compare(scores[full], scores[name], seed=seed)
-            gap = ahead.difference
-            behind[name] = Comparison(Interval(-gap.value, -gap.high, -gap.low), ahead.p_value)
-    return behind
-
-
-def _holm(tests: Mapping[str, Comparison]) -> dict[str, float]:
+def _holm(tests: Mapping[K, Comparison]) -> dict[K, float]:
     return dict(zip(tests, holm([each.p_value for each in tests.values()]), strict=True))
 
 
 def _benchmark(scores: Scores, benchmark: str, metric: str) -> str:
     """Name of a benchmark with its number of images, which is that of every cell below it."""
     table = scores.images[scores.images["benchmark"] == benchmark]
-    counts = set(table.groupby("method")[metric].count())
+    counts = set(table.groupby(["method", "seed"])[metric].count())
     if len(counts) > 1:
         raise DsegError(
             f"methods were scored on different numbers of images of {benchmark} "

@@ -56,6 +56,7 @@ def heads(
     tiny_pipeline: Path,
     synthesis: list[Path],
     masks: list[Path],
+    prompts: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> FinishedHeads:
     """A head of each variant."""
@@ -64,7 +65,7 @@ def heads(
         "model": {"path": str(tiny_pipeline), "device": "cpu"},
         "attention": {"cross_strides": [1, 2]},  # those of the tiny pipeline
         "inversion": {"steps": 10, "fixed_point": 0},
-        "head": {"width": 8, "epochs": 25, "batch_size": 4, "learning_rate": 1e-2},
+        "head": {"width": 8, "epochs": 25, "batch_size": 4, "learning_rate": 1e-2, "seeds": 2},
         "variants": VARIANTS,
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(changes))
@@ -74,11 +75,11 @@ def heads(
     finished.metrics.write_text(json.dumps(scores))
     latents = [folder / "inversion" / path.name for path in synthesis]
     for path, out in zip(synthesis, latents, strict=True):
-        inversion.run(finished.given(), path, out)
+        inversion.run(finished.given(), path, prompts, out)
     for name in VARIANTS:
         features, own = settings.variant(name)
         given = finished.given(features=features, head=own)
-        head.run(given, synthesis, masks, finished.head(name).parent, latents)
+        head.run(given, synthesis, masks, prompts, finished.head(name).parent, latents)
     return finished
 
 

@@ -14,7 +14,7 @@ from dseg.config import Settings, load_sections, load_settings, sections
 from dseg.provenance import declared_sections, write_stamp
 from dseg.resample import resize
 from dseg.shards import shard_count, shard_name, shard_range, write_shard
-from dseg.stages import attentioncut, evaluation, figures, mask_methods, tables, world
+from dseg.stages import attentioncut, claims, evaluation, figures, mask_methods, tables, world
 from dseg.world.renderer import annotated_scenes
 from dseg.world.splits import draw_split
 
@@ -92,11 +92,13 @@ def make_run(folder: Path, settings: Settings) -> FinishedRun:
         ids = [f"{name}-{index:04d}" for index in range(count)]
         for seed, method in enumerate([*settings.recordings, *settings.variants]):
             kind = "recording_masks" if method in settings.recordings else "predictions"
-            soft = _blurred(scenes.masks, QUALITY.get(method, 0.8), seed)
+            quality = QUALITY.get(method, 0.8)
+            soft = _blurred(scenes.masks, quality, seed)
+            trainings = np.stack([soft, _blurred(scenes.masks, quality, 100 + seed)], axis=1)
             bytes_or_floats = (
                 {"soft": soft.astype(np.float16)}
                 if kind == "recording_masks"
-                else {"soft": np.round(255 * soft).astype(np.uint8)}
+                else {"soft": np.round(255 * trainings).astype(np.uint8)}
             )
             _write(run.artifacts / kind / method / name, bytes_or_floats, ids, kind)
         fields = _attention(scenes.images, scenes.masks)
@@ -121,6 +123,8 @@ def finish(run: FinishedRun) -> None:
     ]
     mask_methods.run(run.given("mask_methods"), run.artifacts, attention, methods)
     tables.run(run.given("tables"), scores, methods, masks, run.results)
+    page, records = run.results / "claims.md", run.results / "contrasts.json"
+    claims.run(run.given("claims"), scores, methods, masks, page, records, "tables")
     draw(run)
 
 

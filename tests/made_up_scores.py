@@ -13,44 +13,52 @@ from dseg.table import FORMS
 from dseg.tables import build_tables
 
 PROTOCOLS = ("tokencut", "pysod")
+TRAININGS = 3
 
 
 def made_up_scores(settings: Settings, kept: int = 40) -> Scores:
-    """Every method on every benchmark; the IoU of the k-th method is about .4 + .05 k."""
+    """Every method on every benchmark; the IoU of the k-th method is about .4 + .05 k.
+
+    Heads have three trainings.
+    """
     rng = np.random.default_rng(0)
     images, scores, curves = [], [], []
     for rank, method in enumerate(comparison.methods(settings)):
+        trainings = TRAININGS if method in settings.variants else 1
         for name, benchmark in settings.benchmarks.items():
             count = benchmark.images
-            key = {"method": method, "benchmark": name}
-            table = pd.DataFrame({"id": [f"{name}-{i:04d}" for i in range(count)], **key})
-            columns = ["acc", "iou", "mae", "max_f", "hit"]
-            table[columns] = np.nan
-            if benchmark.layout == "saliency":
-                iou = np.clip(rng.normal(0.4 + 0.05 * rank, 0.1, count), 0, 1)
-                table[["acc", "iou", "mae", "max_f"]] = np.stack(
-                    [1 - (1 - iou) / 2, iou, 0.2 * (1 - iou), (1 + iou) / 2], axis=1
-                )
-                for protocol in PROTOCOLS:
-                    for metric in ("acc", "iou", "mae", "max_f"):
-                        value = table[metric].mean() - 0.1 * (protocol == "pysod")
-                        scores.append((*key.values(), protocol, metric, value, count))
-                recall = np.linspace(1, 0.1, 20)
-                curves.append(
-                    pd.DataFrame(
-                        {
-                            **key,
-                            "protocol": "tokencut",
-                            "threshold": np.linspace(0, 0.95, 20),
-                            "precision": 1 - 0.5 * recall**4,
-                            "recall": recall,
-                        }
+            easy = rng.normal(0, 0.08, count)  # an image is easy for all trainings
+            for seed in range(trainings):
+                key = {"method": method, "benchmark": name, "seed": seed}
+                table = pd.DataFrame({"id": [f"{name}-{i:04d}" for i in range(count)], **key})
+                columns = ["acc", "iou", "mae", "max_f", "hit"]
+                table[columns] = np.nan
+                if benchmark.layout == "saliency":
+                    iou = np.clip(0.4 + 0.05 * rank + easy + rng.normal(0, 0.05, count), 0, 1)
+                    table[["acc", "iou", "mae", "max_f"]] = np.stack(
+                        [1 - (1 - iou) / 2, iou, 0.2 * (1 - iou), (1 + iou) / 2], axis=1
                     )
-                )
-            else:
-                table["hit"] = (rng.random(count) < 0.3 + 0.05 * rank).astype(float)
-                scores.append((*key.values(), "box-largest", "corloc", table["hit"].mean(), count))
-            images.append(table)
+                    for protocol in PROTOCOLS:
+                        for metric in ("acc", "iou", "mae", "max_f"):
+                            value = table[metric].mean() - 0.1 * (protocol == "pysod")
+                            scores.append((*key.values(), protocol, metric, value, count))
+                    recall = np.linspace(1, 0.1, 20)
+                    curves.append(
+                        pd.DataFrame(
+                            {
+                                **key,
+                                "protocol": "tokencut",
+                                "threshold": np.linspace(0, 0.95, 20),
+                                "precision": 1 - 0.5 * recall**4,
+                                "recall": recall,
+                            }
+                        )
+                    )
+                else:
+                    table["hit"] = (rng.random(count) < 0.3 + 0.05 * rank).astype(float)
+                    value = table["hit"].mean()
+                    scores.append((*key.values(), "box-largest", "corloc", value, count))
+                images.append(table)
     masks = [
         pd.DataFrame(
             {
@@ -66,11 +74,24 @@ def made_up_scores(settings: Settings, kept: int = 40) -> Scores:
     return Scores(
         images=pd.concat(images, ignore_index=True),
         table=pd.DataFrame(
-            scores, columns=["method", "benchmark", "protocol", "metric", "value", "images"]
+            scores,
+            columns=["method", "benchmark", "seed", "protocol", "metric", "value", "images"],
         ),
         curves=pd.concat(curves, ignore_index=True),
         masks=pd.concat(masks, ignore_index=True),
         kept=kept,
+        made=settings.prompts.count,
+        round_trips=pd.DataFrame(
+            {
+                "inversion": name,
+                "id": f"test-{index:04d}",
+                "error": 0.01 * (rank + 1) + 0.001 * index,
+                "psnr": 40.0 - rank,
+                "passes": 4,
+            }
+            for rank, name in enumerate(settings.inversions)
+            for index in range(8)
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -66,15 +67,28 @@ def make(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
                 "batch_size": 4,
                 "items_per_shard": 2,
             },
-            "features": {"source": "inversion", "timesteps": [0.1], "strides": [1, 2]}
-            | {"prompt": "", "components": None},
+            "features": {
+                "source": "inversion",
+                "inversion": "main",
+                "timesteps": [0.1],
+                "strides": [1, 2],
+                "maps": ["decoder"],
+                "weights": "trained",
+                "prompt": "",
+                "components": None,
+            },
             "head": {
                 "input": "features",
+                "architecture": "multi",
                 "pixels": True,
                 "width": 8,
                 "epochs": 4,
                 "batch_size": 4,
                 "learning_rate": 1e-2,
+                "loss": "bce-dice",
+                "seeds": 2,
+                "masks": "attentioncut",
+                "filter": True,
                 "validation_fraction": 0.2,
                 "pairs": None,
             },
@@ -95,6 +109,14 @@ def synthesis(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     images, _ = discs(PAIRS, SIDE, SIDE, seed=0)
     folder = tmp_path_factory.mktemp("synthesis")
     return _halves(folder, {"image": images}, "synthesis")
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The table of prompts, as far as it says the class of each synthetic image."""
+    path = tmp_path_factory.mktemp("prompts") / "prompts.parquet"
+    pd.DataFrame({"id": IDS, "class": ["moon"] * PAIRS}).to_parquet(path)
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dseg.checkpoint import read_head, write_head
+from dseg.checkpoint import read_head, read_heads, write_head, write_heads
 from dseg.errors import DsegError
 from dseg.head import Architecture, build, predict
 
@@ -28,6 +28,18 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["head.safetensors"]
 
 
+def test_all_trainings_are_in_one_file(tmp_path: Path) -> None:
+    networks = [build(ARCHITECTURE, seed) for seed in range(12)]  # 1 and 11 start alike
+    path = tmp_path / "head.safetensors"
+    write_heads(path, [network.state_dict() for network in networks], ARCHITECTURE, {"pairs": 2})
+    again, architecture, about = read_heads(path)
+    assert (architecture, about, len(again)) == (ARCHITECTURE, {"pairs": 2}, 12)
+    for network, other in zip(networks, again, strict=True):
+        assert torch.equal(predict(network, INPUTS), predict(other, INPUTS))
+    first, _, _ = read_head(path)
+    assert torch.equal(predict(first, INPUTS), predict(networks[0], INPUTS))
+
+
 def test_files_that_are_no_head(tmp_path: Path) -> None:
     path = tmp_path / "head.safetensors"
     with pytest.raises(DsegError, match=r"head\.safetensors: no such file; run the stage head"):
@@ -37,7 +49,7 @@ def test_files_that_are_no_head(tmp_path: Path) -> None:
     with pytest.raises(DsegError, match="not a whole safetensors file"):
         read_head(path)
     save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(DsegError, match="not a head of schema 1"):
+    with pytest.raises(DsegError, match="not a head of schema 2"):
         read_head(path)
     other = Architecture("rgb", (), True, 8, (20, 12))
     write_head(path, build(other).state_dict(), ARCHITECTURE, {})

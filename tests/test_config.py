@@ -117,6 +117,7 @@ def test_sets_replace(changed):
     assert set(REPLACED) == {
         "benchmarks",
         "recordings",
+        "inversions",
         "mask_recordings",
         "mask_methods",
         "variants",
@@ -180,7 +181,7 @@ def test_variant_merges_its_overrides(default):
         (
             "features: {timesteps: [0.2]}",
             "changes.yaml: features.timesteps: expected some of inversion.timesteps [0.0, 0.1, 0.3]"
-            ", since source is inversion; got [0.2]",
+            " with source: inversion, got [0.2]",
         ),
         (
             "variants: {a: {features: {timesteps: [0.2]}}}",
@@ -195,6 +196,23 @@ def test_variant_merges_its_overrides(default):
         (
             "recording: {latents: inversion}",
             "params.yaml: recording.timesteps: expected some of inversion.timesteps",
+        ),
+        (
+            "variants: {a: {features: {inversion: other}}}",
+            "changes.yaml: variants.a.features.inversion: expected one of inversions (main), got",
+        ),
+        (
+            "inversions: {main: {}, few: {timesteps: [0.0]}}\n"
+            "variants: {a: {features: {inversion: few}}}",
+            "features.timesteps: expected some of inversion.timesteps [0.0] with source",
+        ),
+        (
+            "variants: {a: {features: {maps: [attention]}}}",
+            "params.yaml: features.prompt: expected {noun} or the word object, whose attention",
+        ),
+        (
+            "variants: {a: {head: {masks: guess}}}",
+            "variants.a.head.masks: expected attentioncut or another of mask_methods, got",
         ),
         ("head: {pairs: 481}", "changes.yaml: head.pairs: expected at most prompts.count = 480"),
         ("prompts: {count: 200}", "variants.pairs-240.head.pairs: expected at most prompts.count"),

@@ -2,19 +2,20 @@
 
 import csv
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dseg.checkpoint import read_head
+from dseg.checkpoint import read_head, read_heads
 from dseg.config import Settings
 from dseg.errors import DsegError
 from dseg.features import decoder_features
 from dseg.inversion import noise_to
 from dseg.pipeline import alphas_cumprod, embed, load_pipeline
-from dseg.prompts import item_seed
+from dseg.prompts import captions, item_seed
 from dseg.shards import read_shards, write_shard
 from dseg.stages import head, inversion
 from dseg.stages.inputs import features_of, read_latents
@@ -24,18 +25,18 @@ Make = Callable[..., Settings]
 
 
 @pytest.fixture(scope="module")
-def latents(make: Make, synthesis: list[Path], tmp_path_factory) -> list[Path]:
+def latents(make: Make, synthesis: list[Path], prompts: Path, tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("inversion")
     outs = [folder / path.name for path in synthesis]
     for path, out in zip(synthesis, outs, strict=True):
-        inversion.run(make(inversion={"batch_size": 20}), path, out)
+        inversion.run(make(inversion={"batch_size": 20}), path, prompts, out)
     return outs
 
 
 def test_only_kept_pairs_in_the_order_of_the_prompts(
-    synthesis: list[Path], masks: list[Path]
+    make: Make, synthesis: list[Path], masks: list[Path]
 ) -> None:
-    ids, images, targets = head.read_pairs(synthesis, masks, None)
+    ids, images, targets = head.read_pairs(synthesis, masks, make().head)
     everything = read_shards(masks).fields
     assert len(ids) == 16 and not {f"moon-{row:05d}" for row in (0, 5, 10, 15)} & set(ids)
     kept = read_shards(synthesis).fields["image"][everything["kept"]]
@@ -43,21 +44,32 @@ def test_only_kept_pairs_in_the_order_of_the_prompts(
     rows = torch.tensor([15, 0, 7])
     assert np.array_equal(targets[rows], everything["mask"][everything["kept"]][rows])
     assert np.array_equal(images[rows], kept[rows].transpose(0, 3, 1, 2))
-    few, _, _ = head.read_pairs(synthesis, masks, 6)
+    few, _, _ = head.read_pairs(synthesis, masks, make(head={"pairs": 6}).head)
     assert few == ids[:6]
+    every, _, _ = head.read_pairs(synthesis, masks, make(head={"filter": False}).head)
+    assert every == read_shards(synthesis).ids
+    with pytest.raises(DsegError, match="expected 'mask_sets'"):
+        head.read_pairs(synthesis, masks, make(head={"masks": "otsu"}).head)
 
 
 def test_trains_a_head_and_says_what_it_is(
-    make: Make, synthesis: list[Path], masks: list[Path], latents: list[Path], tmp_path: Path
+    make: Make,
+    synthesis: list[Path],
+    masks: list[Path],
+    prompts: Path,
+    latents: list[Path],
+    tmp_path: Path,
 ) -> None:
     chosen = make(head={"epochs": 3}, features={"timesteps": [0.1, 0.3]})
     outs = [tmp_path / name for name in ("first", "again")]
     for out in outs:
-        head.run(chosen, synthesis, masks, out, latents)
+        head.run(chosen, synthesis, masks, prompts, out, latents)
     assert sorted(file.name for file in outs[0].iterdir()) == ["curve.csv", "head.safetensors"]
     for name in ("curve.csv", "head.safetensors"):
         assert (outs[0] / name).read_bytes() == (outs[1] / name).read_bytes()
-    network, architecture, about = read_head(outs[0] / "head.safetensors")
+    networks, architecture, about = read_heads(outs[0] / "head.safetensors")
+    network, other = networks
+    assert not torch.equal(network.fuse[2][0].weight, other.fuse[2][0].weight)
     assert architecture.channels == (32, 64) and architecture.size == (32, 32)
     assert about["pairs"] == 16
     assert about["features"]["timesteps"] == [0.1, 0.3]
@@ -65,30 +77,36 @@ def test_trains_a_head_and_says_what_it_is(
     assert about["parameters"] == sum(p.numel() for p in network.parameters())
     with (outs[0] / "curve.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [(row["seed"], row["epoch"]) for row in rows] == [*product("01", "123")]
+    assert rows[0]["loss"] != rows[3]["loss"]
     assert 0 <= float(rows[-1]["validation_iou"]) <= 1
 
 
 def test_components_are_folded_into_the_head(
-    make: Make, synthesis: list[Path], masks: list[Path], latents: list[Path], tmp_path: Path
+    make: Make,
+    synthesis: list[Path],
+    masks: list[Path],
+    prompts: Path,
+    latents: list[Path],
+    tmp_path: Path,
 ) -> None:
     few = make(head={"epochs": 2}, features={"components": 6})
-    head.run(few, synthesis, masks, tmp_path / "few", latents)
+    head.run(few, synthesis, masks, prompts, tmp_path / "few", latents)
     network, architecture, about = read_head(tmp_path / "few" / "head.safetensors")
     assert architecture.channels == (16, 32)  # what the model gives, not six
     assert about["features"]["components"] == 6
     assert about["parameters"] == sum(p.numel() for p in network.parameters())
     # All components are the channels on another basis: the head can express the same.
     every = make(head={"epochs": 2}, features={"components": 1000})
-    head.run(every, synthesis, masks, tmp_path / "all", latents)
+    head.run(every, synthesis, masks, prompts, tmp_path / "all", latents)
     assert read_head(tmp_path / "all" / "head.safetensors")[1] == architecture
 
 
 def test_the_baseline_needs_no_latents_and_no_model(
-    make: Make, synthesis: list[Path], masks: list[Path], tmp_path: Path
+    make: Make, synthesis: list[Path], masks: list[Path], prompts: Path, tmp_path: Path
 ) -> None:
     chosen = make(head={"input": "rgb", "epochs": 1, "pairs": 8}, model={"path": "nowhere"})
-    head.run(chosen, synthesis, masks, tmp_path)
+    head.run(chosen, synthesis, masks, prompts, tmp_path)
     _, architecture, about = read_head(tmp_path / "head.safetensors")
     assert (architecture.input, architecture.channels, about["pairs"]) == ("rgb", (), 8)
     assert "model" not in about
@@ -101,6 +119,7 @@ def features(chosen: Settings, latents: list[Path], ids: list[str]) -> tuple[tor
         ids,
         features=chosen.features,
         inversion=chosen.inversion,
+        said=captions(chosen.features.prompt, ["moon"] * len(ids)),
         seed=chosen.seed,
         label="features",
     )
@@ -139,11 +158,52 @@ def test_features_do_not_depend_on_batch_or_neighbours(
         torch.testing.assert_close(a, b.flip(0), atol=5e-3, rtol=5e-3)
 
 
+def test_the_first_training_does_not_depend_on_how_many_follow(
+    make: Make, synthesis: list[Path], masks: list[Path], prompts: Path, tmp_path: Path
+) -> None:
+    for seeds in (1, 3):
+        chosen = make(head={"input": "rgb", "epochs": 1, "seeds": seeds})
+        head.run(chosen, synthesis, masks, prompts, tmp_path / str(seeds))
+    (one,), _, _ = read_heads(tmp_path / "1" / "head.safetensors")
+    (first, *rest), _, _ = read_heads(tmp_path / "3" / "head.safetensors")
+    assert len(rest) == 2
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, first.state_dict()[name])
+
+
+def test_attention_as_features(make: Make, latents: list[Path]) -> None:
+    ids = list(read_shards(latents).ids[:3])
+    chosen = {"maps": ["attention"], "prompt": "a photo of an object", "timesteps": [0.1, 0.3]}
+    (attention,) = features(make(features=chosen), latents, ids)
+    assert attention.shape == (3, 2 * (1 + 64), 8, 8)
+    rows = attention.float().unflatten(1, (2, 65))[:, :, 1:]
+    torch.testing.assert_close(rows.sum(2), torch.ones(3, 2, 8, 8), atol=2e-2, rtol=0)
+    both = features(make(features=chosen | {"maps": ["decoder", "attention"]}), latents, ids)
+    assert [values.shape[1] for values in both] == [2 * 16, 2 * 32, 130]
+    torch.testing.assert_close(both[2], attention)
+
+
+def test_an_untrained_network_gives_other_features(make: Make, latents: list[Path]) -> None:
+    ids = list(read_shards(latents).ids[:3])
+    trained, random, again = (
+        features(make(features={"weights": weights}), latents, ids)
+        for weights in ("trained", "random", "random")
+    )
+    assert all(torch.equal(a, b) for a, b in zip(random, again, strict=True))
+    assert [a.shape for a in random] == [a.shape for a in trained]
+    assert not torch.allclose(random[0], trained[0], atol=0.1)
+
+
 def test_bad_artifacts_are_errors(
-    make: Make, synthesis: list[Path], masks: list[Path], latents: list[Path], tmp_path: Path
+    make: Make,
+    synthesis: list[Path],
+    masks: list[Path],
+    prompts: Path,
+    latents: list[Path],
+    tmp_path: Path,
 ) -> None:
     def run(chosen: Settings, pairs: list[Path] = masks, rows: list[Path] = latents) -> None:
-        head.run(chosen, synthesis, pairs, tmp_path / "out", rows)
+        head.run(chosen, synthesis, pairs, prompts, tmp_path / "out", rows)
 
     with pytest.raises(DsegError, match="16 of 20 masks were kept, expected at least 17"):
         run(make(head={"pairs": 17}))

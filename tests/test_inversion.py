@@ -8,7 +8,16 @@ from diffusers import DDIMInverseScheduler, DDIMScheduler
 from torch import Tensor
 
 from dseg.errors import DsegError
-from dseg.inversion import PREDICTION_TYPES, ddim_step, grid, invert, noise_to, snap, split
+from dseg.inversion import (
+    PREDICTION_TYPES,
+    ddim_step,
+    grid,
+    invert,
+    noise_to,
+    regenerate,
+    snap,
+    split,
+)
 
 TRAIN_TIMESTEPS = 1000
 SCHEDULER = {
@@ -62,16 +71,9 @@ def data(items: int = 8) -> Tensor:
 
 def sample_back(denoise, latents: Tensor, timesteps, start: int, prediction_type: str) -> Tensor:
     """Ordinary DDIM sampling down the grid from ``start``."""
-    descending = [timestep for timestep in reversed(timesteps) if timestep <= start]
-    for current, following in zip(descending, descending[1:], strict=False):
-        latents = ddim_step(
-            latents,
-            denoise(latents, current),
-            float(ALPHAS[current]),
-            float(ALPHAS[following]),
-            prediction_type,
-        )
-    return latents
+    return regenerate(
+        denoise, latents, ALPHAS, timesteps, start=start, prediction_type=prediction_type
+    )
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
@@ -194,6 +196,17 @@ def test_chosen_timesteps_keep_their_order_and_0_is_the_image_itself():
     assert asked == [0, 50], "nothing is computed past the last timestep wanted"
     single = invert(denoise, latents[:1], ALPHAS, timesteps, chosen=[50], prediction_type="epsilon")
     torch.testing.assert_close(single[0], states[2][:1])
+
+
+def test_regenerating_gaussian_data_follows_the_analytic_flow():
+    timesteps, latents = grid(200, TRAIN_TIMESTEPS), data()
+    start = gaussian_flow(latents, 0, 300)
+    denoise = gaussian_denoiser("v_prediction")
+    back = sample_back(denoise, start, timesteps, 300, "v_prediction")
+    torch.testing.assert_close(back, latents, atol=0.02, rtol=0)
+    assert torch.equal(sample_back(denoise, start, timesteps, 0, "v_prediction"), start)
+    with pytest.raises(DsegError, match="timestep 301: expected one of the grid"):
+        sample_back(denoise, start, timesteps, 301, "v_prediction")
 
 
 def test_bad_grids_are_errors():

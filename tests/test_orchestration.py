@@ -11,7 +11,7 @@ import yaml
 from dseg.cli import COMMANDS
 from dseg.config import load_settings
 from dseg.dvc_stages import document, dvc_file
-from dseg.plan import PARAMS, profile_params
+from dseg.profiles import PARAMS, profile_params
 
 SNAKEFMT = "snakefmt", "--check", "workflow"
 
@@ -70,7 +70,7 @@ def test_every_job_keeps_a_log_and_its_status(root):
                 assert "2>&1 | tee {log}" in rule, f"{path.name}: {rule.splitlines()[0]}"
 
 
-@pytest.mark.parametrize("profile", ["embedded", "smoke"])
+@pytest.mark.parametrize("profile", ["embedded", "smoke", "study"])
 def test_dvc_yaml_is_that_of_the_workflow(root, monkeypatch, profile):
     monkeypatch.chdir(root)
     names = tmp_path / settings.prompts.classes.file

@@ -9,7 +9,8 @@ import yaml
 from dseg import comparison
 from dseg.config import load_sections
 from dseg.errors import DsegError
-from dseg.plan import Plan, make_plan, profile_params
+from dseg.plan import Plan, make_plan
+from dseg.profiles import profile_params
 
 
 @pytest.fixture
@@ -113,9 +114,9 @@ def test_shards_hold_all_items(checkout):
     shards = plan.synthetic_shards("masks")
     assert len(shards) == count
     assert shards[0] == f"artifacts/embedded/masks/00000-of-{count:05d}.safetensors"
-    assert plan.indices(shards + plan.synthetic_shards("inversion")) == [
+    assert plan.indices(shards + plan.synthetic_shards("inversion/main")) == [
         "artifacts/embedded/masks/index.parquet",
-        "artifacts/embedded/inversion/index.parquet",
+        "artifacts/embedded/inversion/main/index.parquet",
     ]
 
 
@@ -141,13 +142,37 @@ def test_methods_are_run_on_the_benchmarks_where_they_are_shown(checkout):
 def test_a_job_gets_latents_and_model_only_if_it_reads_them(checkout):
     plan = Plan("embedded")
     inverted, rgb = job(variant="inversion", benchmark="test"), job(variant="rgb", benchmark="test")
-    assert plan.head_latents(inverted) == plan.synthetic_shards("inversion")
+    assert plan.head_latents(inverted) == plan.synthetic_shards("inversion/main")
     assert plan.head_latents(rgb) == plan.prediction_latents(rgb) == plan.head_model(rgb) == []
     assert {*plan.prediction_latents(inverted)} <= {*plan.inversion_shards()}
     noised = job(recording="attentioncut-noise", benchmark="test")
     of_latents = job(recording="attentioncut-inversion", benchmark="test")
     assert plan.recording_latents(noised) == []
     assert plan.recording_latents(of_latents) == plan.prediction_latents(inverted)
+
+
+def test_variants_name_the_inversion_and_the_masks_they_read(checkout):
+    params = checkout / "params.yaml"
+    change(params, "inversions", many={"steps": 50}, unused={"steps": 5})
+    change(params, "variants", many={"features": {"inversion": "many"}})
+    change(params, "variants", otsu={"head": {"masks": "otsu"}})
+    plan = Plan("embedded")
+    many, otsu = job(variant="many", benchmark="test"), job(variant="otsu", benchmark="test")
+    assert plan.head_latents(many) == plan.synthetic_shards("inversion/many")
+    assert plan.head_latents(otsu) == plan.synthetic_shards("inversion/main")
+    assert plan.head_masks(many) == plan.synthetic_shards("masks")
+    assert plan.head_masks(otsu) == plan.mask_set_shards()
+    assert plan.mask_set_shards() == plan.synthetic_shards("mask_sets/otsu")
+    made = plan.synthetic_inversion_shards()
+    assert made == plan.synthetic_shards("inversion/main") + plan.synthetic_shards("inversion/many")
+    assert {*plan.prediction_latents(many)} <= {*plan.inversion_shards()}
+    assert not any("unused" in path for path in plan.inversion_shards())
+    pattern = plan.stamps("prediction", "{variant}/{benchmark}")
+    steps = {
+        variant: load_sections(checkout / pattern.format(variant=variant, benchmark="test"))
+        for variant in ("many", "otsu")
+    }
+    assert {name: each.inversion.steps for name, each in steps.items()} == {"many": 50, "otsu": 20}
 
 
 def test_model_files_are_weights_and_configuration(checkout):

@@ -22,14 +22,16 @@ TRAINING = {"epochs": 20, "width": 16}
 
 
 @pytest.fixture(scope="module")
-def heads(make: Make, synthesis: list[Path], masks: list[Path], tmp_path_factory) -> Path:
+def heads(
+    make: Make, synthesis: list[Path], masks: list[Path], prompts: Path, tmp_path_factory
+) -> Path:
     """Folder of two heads, features/ and rgb/."""
     folder = tmp_path_factory.mktemp("heads")
     latents = [folder / path.name for path in synthesis]
     for path, out in zip(synthesis, latents, strict=True):
-        inversion.run(make(inversion={"batch_size": 20}), path, out)
-    head.run(make(head=TRAINING), synthesis, masks, folder / "features", latents)
-    head.run(make(head={**TRAINING, "input": "rgb"}), synthesis, masks, folder / "rgb")
+        inversion.run(make(inversion={"batch_size": 20}), path, prompts, out)
+    head.run(make(head=TRAINING), synthesis, masks, prompts, folder / "features", latents)
+    head.run(make(head={**TRAINING, "input": "rgb"}), synthesis, masks, prompts, folder / "rgb")
     return folder
 
 
@@ -58,19 +60,21 @@ def test_finds_the_discs_of_a_benchmark(
     shard = predicted(make(), benchmark, trained, tmp_path, **options)
     assert shard.ids == ("a", "b", "c")
     assert {name: (a.dtype.name, a.shape) for name, a in shard.fields.items()} == {
-        "soft": ("uint8", (3, 32, 32)),
+        "soft": ("uint8", (3, 2, 32, 32)),
         "size": ("int32", (3, 2)),
-        "box": ("int32", (3, 4)),
+        "box": ("int32", (3, 2, 4)),
     }
     assert shard.fields["size"].tolist() == [[32, 32], [48, 40], [32, 32]]
     samples = open_benchmark("saliency", benchmark)
     for row, sample in enumerate(samples):
         truth = sample.mask()
         assert truth is not None
-        soft = match_size(shard.fields["soft"][row], (truth.shape[0], truth.shape[1]))
-        mask = (soft / 255 if soft.dtype == np.uint8 else soft) > 0.5
-        assert (mask & truth).sum() / (mask | truth).sum() > 0.7
-        assert np.array_equal(shard.fields["box"][row], mask_to_box(mask))
+        for given, box in zip(shard.fields["soft"][row], shard.fields["box"][row], strict=True):
+            soft = match_size(given, (truth.shape[0], truth.shape[1]))
+            mask = (soft / 255 if soft.dtype == np.uint8 else soft) > 0.5
+            assert (mask & truth).sum() / (mask | truth).sum() > 0.7
+            assert np.array_equal(box, mask_to_box(mask))
+        assert (shard.fields["soft"][row, 0] != shard.fields["soft"][row, 1]).any()
 
 
 def test_sharding_changes_no_mask(
@@ -95,7 +99,9 @@ def test_the_box_follows_the_settings(
         ]
         for threshold in (0.02, 0.9)
     ]
-    assert (boxes[0][:, :2] <= boxes[1][:, :2]).all() and (boxes[0][:, 2:] >= boxes[1][:, 2:]).all()
+    assert (boxes[0][..., :2] <= boxes[1][..., :2]).all() and (
+        boxes[0][..., 2:] >= boxes[1][..., 2:]
+    ).all()
     assert not np.array_equal(boxes[0], boxes[1])
 
 

@@ -1,6 +1,7 @@
 """From predictions to figures on a made-up run: each stage with the settings it declares."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +53,14 @@ def images(run):
 
 
 def test_every_method_is_scored_on_every_image(run, images):
-    counts = images.groupby(["method", "benchmark"]).size()
-    methods = set(comparison.methods(run.settings))
-    assert set(counts.index) == {(method, name) for method in methods for name in IMAGES}
-    assert all(counts[method, name] == IMAGES[name] for method, name in counts.index)
+    counts = images.groupby(["method", "benchmark", "seed"]).size()
+    assert set(counts.index) == {
+        (method, name, seed)
+        for method in comparison.methods(run.settings)
+        for name in IMAGES
+        for seed in range(2 if method in run.settings.variants else 1)
+    }
+    assert all(counts[key] == IMAGES[key[1]] for key in counts.index)
 
 
 def test_masks_are_scored_by_iou_and_boxes_by_hits(images):
@@ -67,11 +72,14 @@ def test_masks_are_scored_by_iou_and_boxes_by_hits(images):
 def test_iou_of_a_prediction_by_hand(run, images):
     shard = read_shards(run.shards("predictions/rgb/test"))
     samples = open_benchmark("saliency", run.artifacts / "world" / "test")
-    for item, soft in zip(shard.ids, shard.fields["soft"], strict=True):
-        mask, truth = soft > 127.5, samples.make(item).mask()
-        expected = (mask & truth).sum() / (mask | truth).sum()
-        chosen = (images["method"] == "rgb") & (images["id"] == item)
-        assert images.loc[chosen, "iou"].item() == pytest.approx(expected)
+    for item, trainings in zip(shard.ids, shard.fields["soft"], strict=True):
+        truth = samples.make(item).mask()
+        for seed, soft in enumerate(trainings):
+            mask = soft > 127.5
+            expected = (mask & truth).sum() / (mask | truth).sum()
+            chosen = (images["method"] == "rgb") & (images["id"] == item)
+            chosen &= images["seed"] == seed
+            assert images.loc[chosen, "iou"].item() == pytest.approx(expected)
 
 
 def test_all_foreground_covers_the_share_of_the_object(run, images):
@@ -93,7 +101,7 @@ def test_scores_name_protocol_and_number_of_images(run):
 
 def test_a_prediction_of_another_size_is_scored_at_the_size_of_the_truth(run, tmp_path):
     shard = read_shards(run.shards("predictions/rgb/test"))
-    large = shard.fields["soft"].repeat(2, axis=1).repeat(2, axis=2)
+    large = shard.fields["soft"].repeat(2, axis=2).repeat(2, axis=3)
     path = tmp_path / "predictions" / "rgb" / "test" / "00000-of-00001.safetensors"
     write_shard(path, {"soft": large}, ids=shard.ids, stage="prediction", settings_hash="x")
     evaluation.run(run.given("evaluation"), run.artifacts, [path], tmp_path)
@@ -122,7 +130,7 @@ def test_a_method_without_its_recording_is_refused(run, tmp_path):
 
 
 def test_every_table_and_figure_is_there(run):
-    for name in comparison.TABLES:
+    for name in comparison.tables(run.settings):
         for suffix in ("csv", "md", "tex", "html"):
             assert (run.results / "tables" / f"{name}.{suffix}").stat().st_size > 50
     figures = comparison.figures(run.settings)
@@ -130,6 +138,18 @@ def test_every_table_and_figure_is_there(run):
     found = {path.name for path in (run.results / "figures").iterdir()}
     assert found == {f"{name}.{suffix}" for name in figures for suffix in ("png", "svg")}
     assert "test/rgb/iou" in json.loads((run.results / "metrics.json").read_text())
+
+
+def test_the_page_of_claims_links_tables_that_are_there(run):
+    page = (run.results / "claims.md").read_text()
+    assert f"make reproduce PROFILE={run.settings.profile}" in page
+    links = set(re.findall(r"\]\((tables/[^)]+)\)", page))
+    assert links and all((run.results / link).is_file() for link in links)
+    records = json.loads((run.results / "contrasts.json").read_text())
+    table = pd.read_csv(run.results / "tables" / "pairs.csv").set_index(["method", "benchmark"])
+    (pairs,) = [record for record in records if record["claim"] == "more-data-helps"]
+    assert pairs["trainings"] == 2 and pairs["benchmark"] == "test"
+    assert pairs["difference"] == -table.loc[("pairs-5", "test"), "minus_reference"]
 
 
 def test_predictions_that_miss_an_image_are_refused(run, tmp_path):

@@ -13,14 +13,14 @@ from made_up_scores import made_up_scores
 
 from dseg import comparison
 from dseg.errors import DsegError
+from dseg.statistics import compare
 from dseg.table import FORMS, Table, to_csv, to_html, to_latex, to_markdown
 from dseg.tables import (
+    ablation_table,
     build_tables,
-    feature_table,
     localisation_table,
     mask_table,
     metrics,
-    pair_table,
     saliency_table,
 )
 
@@ -49,7 +49,8 @@ def test_main_table_has_the_means_of_the_images(settings, scores):
         iou = scores.of_images(row["method"], row["benchmark"], "iou")
         assert float(row["iou"]) == pytest.approx(100 * iou.mean(), abs=0.005)
         assert float(row["iou_low"]) < float(row["iou"]) < float(row["iou_high"])
-        assert row["images"] == "20" == str(len(iou))
+        assert row["images"] == "20" == str(iou.shape[1])
+        assert row["seeds"] == ("3" if row["method"] in settings.variants else "")
 
 
 def test_main_table_takes_max_f_from_the_protocol_not_from_the_images(settings, scores):
@@ -120,11 +121,11 @@ def test_mask_methods_are_compared_with_otsu_and_with_the_whole(settings, scores
         assert float(gap["minus_full"]) < float(gap["minus_full_high"]) < 0
         assert float(gap["p_full"]) <= float(gap["p_full_holm"]) < 0.01
         worse = rows["threshold", benchmark]
-        assert float(worse["minus_otsu"]) < 0 and float(worse["p_holm"]) > 0.5
+        assert float(worse["minus_otsu"]) < 0 and float(worse["p_holm"]) < 0.05
 
 
 def test_feature_table_holds_all_but_the_source_fixed(settings, scores):
-    table = feature_table(settings, scores)
+    table = ablation_table(settings, scores, "features")
     rows = records(table)
     assert [row["method"] for row in rows[::2]] == ["inversion", "noise", "clean", "noise-late"]
     said = ["inverted, t = 0.1", "noised, t = 0.1", "clean, t = 0", "noised, t = 0.3"]
@@ -136,8 +137,71 @@ def test_feature_table_holds_all_but_the_source_fixed(settings, scores):
     assert float(row["minus_reference"]) == pytest.approx(100 * difference, abs=0.005)
 
 
+def test_ablations_are_tested_against_the_default(settings, scores):
+    table = ablation_table(settings, scores, "features")
+    rows = {(row["method"], row["benchmark"]): row for row in records(table)}
+    assert rows["inversion", "test"]["p"] == ""
+    tested = [row for (method, _), row in rows.items() if method != "inversion"]
+    assert len(tested) == 6
+    for row in tested:
+        values, base = scores.paired(row["method"], "inversion", row["benchmark"], "iou")
+        expected = compare(values, base, seed=settings.seed)
+        assert float(row["p"]) == pytest.approx(expected.p_value, rel=0.5)
+        assert float(row["p"]) <= float(row["p_holm"])
+        assert float(row["d_z"]) == pytest.approx(expected.effect, abs=5e-4)
+        assert float(row["rank_biserial"]) == pytest.approx(expected.rank_effect, abs=5e-4)
+        assert float(row["detectable"]) == pytest.approx(100 * expected.detectable, abs=5e-3)
+    assert "Holm within the table" in table.note
+    assert ("", "trainings") in table.headings and {row[1] for row in table.cells} == {"3"}
+
+
+def test_every_kind_of_ablation_has_its_table(tmp_path):
+    settings = settings_of(
+        tmp_path,
+        {"test": 8},
+        60,
+        inversions={"main": {}, "many": {"steps": 50, "fixed_point": 0}},
+        variants={
+            "default": {},
+            "many": {"features": {"inversion": "many"}},
+            "untrained": {"features": {"weights": "random", "source": "noise"}},
+            "coarse": {"features": {"strides": [2]}},
+            "linear": {"head": {"architecture": "linear"}},
+            "wide": {"head": {"width": 64, "loss": "dice"}},
+            "otsu": {"head": {"masks": "otsu", "filter": False}},
+            "few": {"head": {"pairs": 8}},
+            "both": {"head": {"pairs": 8}, "features": {"source": "noise"}},
+        },
+    )
+    tables = {table.name: table for table in build_tables(settings, made_up_scores(settings))}
+    assert list(tables) == comparison.tables(settings)
+    rows = {name: [row[0] for row in table.cells] for name, table in tables.items()}
+    assert rows["inversions"] == [
+        "20 steps, 1 iteration, no prompt",
+        "50 steps, explicit, no prompt",
+    ]
+    assert [(row[1], row[2].split()[0], row[3]) for row in tables["round-trip"].cells] == [
+        ("4", "1.35", "40.0"),
+        ("4", "2.35", "39.0"),
+    ]
+    assert rows["round-trip"] == rows["inversions"]
+    assert rows["blocks"] == [
+        "decoder, strides 1, 2, inverted, t = 0.1",
+        "decoder, stride 2, inverted, t = 0.1",
+        "decoder, strides 1, 2, untrained U-Net, noised, t = 0.1",
+    ]
+    assert rows["heads"] == ["multi, pixels, bce-dice", "linear, bce-dice"] + [
+        "multi, pixels, dice, width 64"
+    ]
+    assert rows["masks"] == ["attentioncut, filtered", "otsu, all"]
+    assert rows["pairs"] == ["8", "40"]
+    # What belongs to no ablation is a method of its own.
+    assert "both" in comparison.main_methods(settings)
+    assert len(set(comparison.methods(settings).values())) == len(comparison.methods(settings))
+
+
 def test_pair_table_counts_what_the_filter_kept(settings, scores):
-    table = pair_table(settings, scores)
+    table = ablation_table(settings, scores, "pairs")
     assert [row[0] for row in table.cells] == ["12", "24", "40"]
     assert "kept 40 of 60" in table.note
 
@@ -176,7 +240,7 @@ def test_a_small_profile_shrinks_the_tables(tmp_path):
     )
     scores = made_up_scores(settings)
     tables = {table.name: table for table in build_tables(settings, scores)}
-    assert tuple(tables) == comparison.TABLES
+    assert tuple(tables) == comparison.TABLES == tuple(comparison.tables(settings))
     assert len(tables["saliency"].cells) == 4  # two baselines, one recording, one head
     assert "Settings were chosen in the domain of val" in tables["saliency"].note
     assert len(tables["mask-methods"].cells) == 1
@@ -191,11 +255,12 @@ def test_a_method_without_predictions_reads_not_run(settings, scores):
 
     fewer = replace(scores, images=without(scores.images), table=without(scores.table))
     row = saliency_table(settings, fewer).cells[-1]
-    assert row[0] == "RGB network" and row[4:] == ("not run",) * 3 and "not run" not in row[:4]
+    assert row[0] == "RGB network" and row[5:] == ("not run",) * 3 and "not run" not in row[:5]
 
 
 def test_methods_on_different_images_are_not_put_side_by_side(settings, scores):
-    images = scores.images.drop(scores.images[scores.images["method"] == "rgb"].index[:1])
+    first = scores.images["method"].eq("rgb") & scores.images["id"].eq("multi-0000")
+    images = scores.images[~first]
     with pytest.raises(DsegError, match="different numbers of images"):
         build_tables(settings, replace(scores, images=images))
 

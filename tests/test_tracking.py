@@ -12,6 +12,7 @@ from finished_run import settings_of
 from made_up_scores import made_up_scores, write_tables
 
 from dseg import comparison
+from dseg.claims import judge_claims, to_records
 from dseg.errors import DsegError
 from dseg.shards import write_shard
 from dseg.stages import tracking
@@ -156,6 +157,9 @@ def test_the_stage_logs_every_table_with_its_figures_and_data(
     results, artifacts = tmp_path / "results", tmp_path / "artifacts"
     write_tables(settings, made_up_scores(settings), results)
     (results / "metrics.json").write_text('{"test/rgb/iou": 61.5}')
+    (results / "claims.md").write_text("# Claims")
+    records = to_records(judge_claims(settings, made_up_scores(settings)))
+    (results / "contrasts.json").write_text(json.dumps(records))
     (results / "figures").mkdir()
     for name in comparison.figures(settings):
         for suffix in ("png", "svg"):
@@ -169,9 +173,10 @@ def test_the_stage_logs_every_table_with_its_figures_and_data(
 
     out = artifacts / "tracking.json"
     for _ in range(2):
-        tracking.run(settings, artifacts, [masks], results, out, store)
+        tracking.run(settings, artifacts, [masks], results, results / "claims.md", out, store)
     found = {run.info.run_name: run for run in runs(client, "dseg")}
-    assert found.keys() == {"embedded", *comparison.TABLES} and len(runs(client, "dseg")) == 6
+    assert found.keys() == {"embedded", "claims", *comparison.TABLES}
+    assert len(runs(client, "dseg")) == 7
     assert json.loads(out.read_text())["run"] == found["embedded"].info.run_id
     saliency = found["saliency"]
     kept = {entry.path for entry in client.list_artifacts(saliency.info.run_id)}
@@ -179,14 +184,18 @@ def test_the_stage_logs_every_table_with_its_figures_and_data(
     assert "test/rgb/max_f" in saliency.data.metrics
     data = {each.dataset.name for each in found["localisation"].inputs.dataset_inputs}
     assert data == {"multi", "synthetic-pairs"}
+    claims = found["claims"]
+    assert "usable-segmenter/test/inversion/level/difference" in claims.data.metrics
+    kept = {entry.path for entry in client.list_artifacts(claims.info.run_id)}
+    assert kept == {"claims.md", "contrasts.json", "claims.json"}
     assert found["pairs"].data.params["head.epochs"] == str(settings.head.epochs)
 
     (artifacts / "world" / "test" / "image.png").write_text("another")
-    tracking.run(settings, artifacts, [masks], results, out, store)
-    assert len(runs(client, "dseg")) == 12
+    tracking.run(settings, artifacts, [masks], results, results / "claims.md", out, store)
+    assert len(runs(client, "dseg")) == 14
 
 
 def test_the_stage_names_what_is_missing(tmp_path, store):
     settings = settings_of(tmp_path, {"val": 8}, 60)
     with pytest.raises(DsegError, match=r"world/val: no such folder"):
-        tracking.run(settings, tmp_path, [], tmp_path, tmp_path / "out.json", store)
+        tracking.run(settings, tmp_path, [], tmp_path, tmp_path, tmp_path / "out.json", store)

@@ -16,7 +16,7 @@ from dseg.config import load_settings
 from dseg.errors import DsegError
 from dseg.exported import SHIPPED
 from dseg.pipeline import load_pipeline
-from dseg.plan import DEFAULT_PROFILE, profile_params
+from dseg.profiles import DEFAULT_PROFILE, profile_params
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 UPLOAD = "20mb"

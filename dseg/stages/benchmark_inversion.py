@@ -12,6 +12,7 @@ from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import open_benchmark
 from dseg.pipeline import fit
 from dseg.progress import track
+from dseg.prompts import captions
 from dseg.shards import shard_range, write_shard
 from dseg.stages.inversion import invert_images
 from dseg.stages.model import base_model
@@ -23,7 +24,7 @@ def run(settings: Settings, benchmark: str, root: Path, shard: int, out: Path) -
     """Invert the images of one shard, brought to the model's size.
 
     Args:
-        settings: The sections named in `SECTIONS`.
+        settings: The sections named in `SECTIONS`, with the overrides of one inversion merged in.
         benchmark: Name of the benchmark.
         root: Its folder.
         shard: Index of the shard, of `inversion.items_per_shard` images.
@@ -44,7 +45,8 @@ def run(settings: Settings, benchmark: str, root: Path, shard: int, out: Path) -
         for start in track(starts, f"inversion, {benchmark}, shard {shard}"):
             batch = samples[start : start + inversion.batch_size]
             images = np.stack([fit(pipe, sample.image()) for sample in batch])
-            parts.append(invert_images(pipe, images, inversion))
+            said = captions(inversion.prompt, [sample.noun for sample in batch])
+            parts.append(invert_images(pipe, images, inversion, said))
     write_shard(
         out,
         {"latents": np.concatenate(parts)},

@@ -9,7 +9,7 @@ from pathlib import Path
 from dseg.benchmark_tables import build_benchmark_tables
 from dseg.config import load_settings
 from dseg.errors import DsegError
-from dseg.plan import profile_params
+from dseg.profiles import profile_params
 from dseg.stages.scores import SCORES, read_table
 from dseg.stages.tables import write_table
 

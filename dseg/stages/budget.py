@@ -17,7 +17,8 @@ from dseg.calibration import Rates, calibrate
 from dseg.config import sections, settings_hash
 from dseg.errors import DsegError
 from dseg.pipeline import load_pipeline
-from dseg.plan import DEFAULT_PROFILE, MODEL_INDEX, Plan
+from dseg.plan import MODEL_INDEX, Plan
+from dseg.profiles import DEFAULT_PROFILE
 from dseg.settings import Settings
 from dseg.shards import write_atomically
 from dseg.stages.stand_in import is_family, stand_in_folder

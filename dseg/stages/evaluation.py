@@ -16,7 +16,13 @@ from dseg.postprocessing import scored_maps
 from dseg.progress import track
 from dseg.shards import write_atomically
 from dseg.stages.scores import BOX_MODE, CURVES, IMAGES, SCORES
-from dseg.stages.truths import group_shards, match_size, open_samples, read_soft
+from dseg.stages.truths import (
+    group_shards,
+    match_size,
+    open_samples,
+    read_soft,
+    training_count,
+)
 
 SECTIONS = ("benchmarks", "evaluation")
 BASELINES: Mapping[str, Callable[[int, int], np.ndarray]] = MappingProxyType(
@@ -29,7 +35,8 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
     """Score every method on every benchmark that it was run on, and the baselines on all.
 
     A soft mask of another size than its truth is resized to it. The box that CorLoc judges is
-    that of the resized mask under `evaluation.box`, for all methods alike. Masks are scored in
+    that of the resized mask under `evaluation.box`, for all methods alike. The trainings of a head
+    are scored one by one; `seed` counts them, and is 0 for what is not trained. Masks are scored in
     every mode and after every post-processing of the settings; boxes are those of the mask as it
     is, in mode box.
 
@@ -38,10 +45,10 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
         artifacts: Folder of the profile's artifacts, where world/ lies.
         predictions: All shards to score, of heads and of AttentionCut:
             <folder>/<method>/<benchmark>/<shard>, with the field soft.
-        out: Folder for images.parquet (method, benchmark, postprocessing, mode, id, acc, iou, mae,
-            max_f, hit), scores.parquet (method, benchmark, postprocessing, mode, protocol, metric,
-            value, images) and curves.parquet (method, benchmark, postprocessing, mode, protocol,
-            threshold, precision, recall, f, iou).
+        out: Folder for images.parquet (method, benchmark, seed, postprocessing, mode, id, acc, iou,
+            mae, max_f, hit), scores.parquet (method, benchmark, seed, postprocessing, mode,
+            protocol, metric, value, images) and curves.parquet (method, benchmark, seed,
+            postprocessing, mode, protocol, threshold, precision, recall, f, iou).
 
     Raises:
         DsegError: A benchmark or shard is not usable, or does not hold the other's images.
@@ -50,22 +57,35 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
     unknown = [name for _, name in groups if name not in settings.benchmarks]
     if unknown:
         raise DsegError(f"predictions for {unknown[0]!r}, which is not among the benchmarks")
-    work = [(method, name) for method in BASELINES for name in settings.benchmarks] + list(groups)
+    work = [(method, name, 0) for method in BASELINES for name in settings.benchmarks] + [
+        (*key, seed) for key, shards in groups.items() for seed in range(training_count(shards))
+    ]
     opened = {name: _open(settings, name, artifacts) for name in settings.benchmarks}
-    images, scores, curves = [], [], []
-    for method, name in track(work, "evaluation"):
+    images: list[pd.DataFrame] = []
+    scores: list[pd.DataFrame] = []
+    curves: list[pd.DataFrame] = []
+    for method, name, seed in track(work, "evaluation"):
         samples = opened[name]
         masks = (
             _constant(samples, BASELINES[method])
             if method in BASELINES
-            else read_soft(samples, groups[method, name])
+            else read_soft(samples, groups[method, name], seed)
         )
         for (postprocessing, mode), result in _evaluate(settings, masks).items():
-            key = {"method": method, "benchmark": name}
-            key |= {"postprocessing": postprocessing, "mode": mode}
-            images.append(result.table.assign(**key))
-            scores.append(_scores(settings, result).assign(**key))
-            curves.append(result.curves.assign(**key))
+            for tables, table in (
+                (images, result.table),
+                (scores, _scores(settings, result)),
+                (curves, result.curves),
+            ):
+                tables.append(
+                    table.assign(
+                        method=method,
+                        benchmark=name,
+                        seed=seed,
+                        postprocessing=postprocessing,
+                        mode=mode,
+                    )
+                )
     shown = pd.concat(curves, ignore_index=True)
     shown = shown[shown["protocol"] == settings.evaluation.protocol]
     for file, table in (
@@ -140,7 +160,7 @@ def _scores(settings: Settings, result: Evaluation) -> pd.DataFrame:
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
-    ordered = ["method", "benchmark", "postprocessing", "mode"]
+    ordered = ["method", "benchmark", "seed", "postprocessing", "mode"]
     table = table[ordered + [name for name in table if name not in ordered]]
     table = table.reset_index(drop=True)
     write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))

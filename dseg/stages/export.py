@@ -23,7 +23,7 @@ from dseg.exported import (
 )
 from dseg.head_card import METRICS, head_card
 from dseg.pipeline import model_identity
-from dseg.plan import profile_params
+from dseg.profiles import profile_params
 from dseg.settings import WORLD
 from dseg.shards import write_atomically
 from dseg.stages import head as head_stage
@@ -69,7 +69,10 @@ def export(settings: Settings, variant: str, head: Path, metrics: Path, out: Pat
     """
     features, head_settings = settings.variant(variant)
     _, architecture, about = read_head(head)
-    own = settings.model_copy(update={"features": features, "head": head_settings})
+    inversion = settings.inverted(features.inversion)
+    own = settings.model_copy(
+        update={"features": features, "head": head_settings, "inversion": inversion}
+    )
     if about["settings_hash"] != settings_hash(sections(own, *head_stage.SECTIONS)):
         raise DsegError(
             f"{head}: trained with other settings than those of profile {settings.profile}, "
@@ -101,7 +104,7 @@ def export(settings: Settings, variant: str, head: Path, metrics: Path, out: Pat
             protocol=settings.evaluation.protocol,
             scores=_scores(settings, metrics, variant),
         ),
-        inversion=settings.inversion,
+        inversion=inversion,
         features=features,
         attention=settings.attention,
         recording=settings.recording,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.attentioncut import Reason
 from dseg.boxes import above
 from dseg.charts import Curve, interval_chart, pair_chart, precision_recall_chart
@@ -27,7 +27,7 @@ from dseg.figures import (
 from dseg.scores import Scores
 from dseg.shards import read_shard
 from dseg.stages.scores import read_scores
-from dseg.stages.truths import group_shards, match_size, open_samples
+from dseg.stages.truths import group_shards, match_size, of_training, open_samples
 from dseg.statistics import Interval, mean_interval
 
 SECTIONS = (
@@ -36,6 +36,8 @@ SECTIONS = (
     "recording",
     "recordings",
     "mask_recordings",
+    "inversion",
+    "inversions",
     "features",
     "head",
     "variants",
@@ -44,7 +46,7 @@ SECTIONS = (
     "evaluation",
 )
 CLASSES, IMAGES = 12, 10  # columns of the galleries
-AXIS = "IoU, %, with 95 % intervals"
+AXIS = "IoU, %, mean and 95 % interval over images and trainings"
 
 
 def run(
@@ -80,6 +82,7 @@ def run(
         "mask-methods": partial(_mask_methods, settings, scores),
         "precision-recall": partial(_precision_recall, settings, scores),
         "pairs": partial(_pairs, settings, scores),
+        "ablations": partial(_ablations, settings, scores),
     }
     for name in comparison.held_out(settings):
         draw[f"gallery-{name}"] = partial(_gallery, settings, artifacts, scores, predictions, name)
@@ -123,7 +126,10 @@ def _gallery(
     predictions: Sequence[Path],
     benchmark: str,
 ) -> Figure:
-    """Images evenly spaced from the worst to the best by the IoU of the gallery's head."""
+    """Images evenly spaced from the worst to the best by the IoU of the gallery's head.
+
+    Of several trainings, the first is shown.
+    """
     groups = group_shards(predictions)
     labels = {
         method: label
@@ -132,9 +138,10 @@ def _gallery(
     }
     if not labels:
         return nothing(f"no predictions on {benchmark}")
-    of_images = scores.images[scores.images["benchmark"] == benchmark]
+    images = scores.images
+    of_images = images[(images["benchmark"] == benchmark) & (images["seed"] == 0)]
     ious = of_images.pivot(index="id", columns="method", values="iou")
-    by = comparison.default_variant(settings) or next(iter(labels))
+    by = ablations.default_variant(settings) or next(iter(labels))
     ranked = ious.sort_values([by, *labels], kind="stable").index
     chosen = [str(ranked[index]) for index in _evenly(len(ranked), IMAGES)]
     soft = {method: _pick(groups[method, benchmark], set(chosen)) for method in labels}
@@ -163,7 +170,7 @@ def _pick(shards: Sequence[Path], ids: set[str]) -> dict[str, np.ndarray]:
         here = read_shard(path, fields=["soft"])
         for item, soft in zip(here.ids, here.fields["soft"], strict=True):
             if item in ids:
-                found[item] = soft
+                found[item] = of_training(soft, 0)
     return found
 
 
@@ -196,7 +203,9 @@ def _precision_recall(settings: Settings, scores: Scores) -> Figure:
         here = scores.curves[scores.curves["benchmark"] == benchmark]
         curves = []
         for method in comparison.main_methods(settings):
-            rows = here[here["method"] == method].sort_values("threshold")
+            columns = ["threshold", "precision", "recall"]
+            rows = here.loc[here["method"] == method, columns]
+            rows = rows.groupby("threshold", as_index=False).mean()  # over trainings, ascending
             # The same at every threshold: a point, not a curve.
             if rows["recall"].nunique() > 2:
                 curves.append(
@@ -214,7 +223,7 @@ def _precision_recall(settings: Settings, scores: Scores) -> Figure:
 
 
 def _pairs(settings: Settings, scores: Scores) -> Figure:
-    names = comparison.pair_variants(settings)
+    names = ablations.ablation(settings, "pairs")
     lines: dict[str, dict[int, Interval]] = {}
     levels = {}
     for benchmark in comparison.held_out(settings):
@@ -222,12 +231,12 @@ def _pairs(settings: Settings, scores: Scores) -> Figure:
         line = {
             scores.pairs(settings.variant(name)[1]): mean_interval(values, seed=settings.seed)
             for name, values in found.items()
-            if len(values)
+            if values.size
         }
         if len(line) > 1:
             lines[benchmark] = line
             alone = scores.of_images(comparison.MASK_RECORDING, benchmark, "iou")
-            if len(alone):
+            if alone.size:
                 levels[benchmark] = float(alone.mean())
     if not lines:
         return nothing("no two variants that differ in head.pairs only")
@@ -237,6 +246,31 @@ def _pairs(settings: Settings, scores: Scores) -> Figure:
         level_label=comparison.methods(settings).get(comparison.MASK_RECORDING, ""),
         axis_label=AXIS,
     )
+
+
+def _ablations(settings: Settings, scores: Scores) -> Figure:
+    """Every ablation's heads below the default one, on the held-out benchmarks."""
+    default = ablations.default_variant(settings)
+    labels = {default: "default head"} if default is not None else {}
+    for table in ablations.ABLATIONS:
+        for name in ablations.ablation(settings, table):
+            if name != default:
+                said = comparison.methods(settings)[name].removeprefix("head, ")
+                labels[name] = f"{said}  ({table})"
+    panels: dict[str, dict[str, Interval]] = {}
+    for benchmark in comparison.held_out(settings):
+        found = {name: scores.of_images(name, benchmark, "iou") for name in labels}
+        found = {name: values for name, values in found.items() if values.size}
+        if found:
+            trainings = sorted({len(values) for values in found.values()})
+            panels[f"{benchmark}, {'/'.join(map(str, trainings))} trainings"] = {
+                labels[name]: mean_interval(values, seed=settings.seed)
+                for name, values in found.items()
+            }
+    if not panels:
+        return nothing("no variants")
+    first = labels.get(default, "") if default is not None else ""
+    return interval_chart(panels, highlight=first, reference=first, axis_label=AXIS)
 
 
 def _evenly(count: int, wanted: int) -> list[int]:

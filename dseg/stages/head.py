@@ -4,6 +4,7 @@ import csv
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dseg.checkpoint import write_head
+from dseg.checkpoint import write_heads
 from dseg.config import Settings, sections, settings_hash
 from dseg.device import choose_device
 from dseg.errors import DsegError
-from dseg.head import Architecture, Epoch, build, parameter_count, train
+from dseg.head import LOSSES, Architecture, Epoch, build, parameter_count, train
 from dseg.pipeline import model_identity
 from dseg.progress import track
 from dseg.projection import Projection, fit_projection, fold
+from dseg.prompts import captions, item_seed
 from dseg.row_source import RowSource
 from dseg.rows import FieldRows, TensorRows, scratch
+from dseg.settings import MAIN_MASKS, HeadSettings
 from dseg.shards import read_shards, write_atomically
+from dseg.stages.captions import read_nouns
 from dseg.stages.inputs import as_planes, feature_batches, read_latents
 from dseg.stages.model import base_model, memory_errors
 
@@ -37,16 +41,21 @@ def run(
     settings: Settings,
     synthesis: Sequence[Path],
     masks: Sequence[Path],
+    prompts: Path,
     out: Path,
     latents: Sequence[Path] = (),
 ) -> None:
-    """Train one head on the pairs whose mask was kept.
+    """Train one head on the pairs whose mask was kept, as often as `head.seeds` says.
+
+    All trainings read the same features, which are computed once. They differ in the first
+    weights, the order of the pairs, and which of them are held out.
 
     Args:
         settings: The sections named in `SECTIONS`, with the overrides of one variant merged in.
         synthesis: All shards of the stage synthesis.
         masks: The shards of their masks, in the same order.
-        out: Folder for head.safetensors and curve.csv (epoch, loss, validation_loss,
+        prompts: prompts.parquet, which says the class of each image.
+        out: Folder for head.safetensors and curve.csv (seed, epoch, loss, validation_loss,
             validation_iou).
         latents: All shards of the stage inversion; not read where `head.input` is rgb.
 
@@ -55,37 +64,47 @@ def run(
             `base_model`, `features_of` and `train`.
     """
     head, out = settings.head, Path(out)
-    ids, images, targets = read_pairs(synthesis, masks, head.pairs)
-    inputs: tuple[RowSource, ...] = (images,)
+    ids, images, targets = read_pairs(synthesis, masks, head)
+    inputs: tuple[RowSource, ...] = ()
     projections: tuple[Projection, ...] = ()
     channels: tuple[int, ...] = ()
     device = choose_device(settings.model.device)
     if head.input == "features":
-        maps, projections = _features(settings, latents, ids, out)
+        maps, projections = _features(settings, latents, prompts, ids, out)
         channels = tuple(values.shape[1] for values in maps)
-        inputs = (*maps, images) if head.pixels else maps
+        inputs = maps
     architecture = Architecture(
         input=head.input,
         channels=channels,
         pixels=head.pixels or head.input == "rgb",
         width=head.width,
         size=(targets.shape[1], targets.shape[2]),
+        kind=head.architecture,
     )
-    network = build(architecture, settings.seed).to(device)
-    with memory_errors("head.batch_size", head.batch_size):
-        state, curve = train(
-            network,
-            inputs,
-            targets,
-            epochs=head.epochs,
-            batch_size=head.batch_size,
-            learning_rate=head.learning_rate,
-            validation_fraction=head.validation_fraction,
-            seed=settings.seed,
-            progress=lambda epochs: track(epochs, f"head, {out.name}"),
-        )
-    for index, projection in enumerate(projections):
-        state = fold(state, index, projection)
+    if architecture.reads_image:
+        inputs = (*inputs, images)
+    states: list[dict[str, Tensor]] = []
+    curves: list[list[Epoch]] = []
+    for training in range(head.seeds):
+        seed = item_seed(settings.seed, f"head:{training}")
+        network = build(architecture, seed).to(device)
+        with memory_errors("head.batch_size", head.batch_size):
+            state, curve = train(
+                network,
+                inputs,
+                targets,
+                epochs=head.epochs,
+                batch_size=head.batch_size,
+                learning_rate=head.learning_rate,
+                validation_fraction=head.validation_fraction,
+                seed=seed,
+                criterion=LOSSES[head.loss],
+                progress=partial(track, label=f"head, {out.name}, {training + 1} of {head.seeds}"),
+            )
+        for index, projection in enumerate(projections):
+            state = fold(state, index, projection)
+        states.append(state)
+        curves.append(curve)
     if projections:  # what is written reads all channels
         channels = tuple(len(projection.mean) for projection in projections)
         architecture = replace(architecture, channels=channels)
@@ -107,49 +126,56 @@ def run(
                 "identity": model_identity(model.path, revision=model.revision, dtype=model.dtype),
             },
         }
-    write_curve(out / "curve.csv", curve)
-    write_head(out / "head.safetensors", state, architecture, about)
+    write_curves(out / "curve.csv", curves)
+    write_heads(out / "head.safetensors", states, architecture, about)
+    best = [f"{max(row.validation_iou for row in curve):.3f}" for curve in curves]
     print(
         f"head, {out.name}: {len(ids)} pairs, {parameters} parameters, IoU "
-        f"{max(row.validation_iou for row in curve):.3f} on held-out synthetic pairs",
+        f"{', '.join(best)} on held-out synthetic pairs",
         file=sys.stderr,
     )
 
 
 def read_pairs(
-    synthesis: Sequence[Path], masks: Sequence[Path], pairs: int | None
+    synthesis: Sequence[Path], masks: Sequence[Path], head: HeadSettings
 ) -> tuple[tuple[str, ...], TensorRows, TensorRows]:
     """Ids, images uint8 (n, 3, H, W) and masks bool (n, H, W) of the pairs to train on.
 
-    Images and masks are read when asked for. The pairs are the kept ones, of which the first
-    ``pairs`` in the order of the prompts. There the classes take turns; in the order of ids, the
-    first would all be of one class.
+    Images and masks are read when asked for. The pairs are the kept ones, or all if there is no
+    `head.filter`, of which the first `head.pairs` in the order of the prompts. There the classes
+    take turns; in the order of ids, the first would all be of one class.
 
     Raises:
         DsegError: The shards are not of the same items, or too few masks were kept.
     """
     pictures = FieldRows(synthesis, "image", stage="synthesis")
-    cut = read_shards(masks, stage="attentioncut", fields=["kept"])
+    stage = "attentioncut" if head.masks == MAIN_MASKS else "mask_sets"
+    cut = read_shards(masks, stage=stage, fields=["kept"])
     if cut.ids != pictures.ids:
         raise DsegError(
             f"{Path(masks[0]).parent}: masks of other items than those of "
-            f"{Path(synthesis[0]).parent}: run the stage attentioncut again"
+            f"{Path(synthesis[0]).parent}: run the stage {stage} again"
         )
-    kept = np.flatnonzero(cut.fields["kept"])
-    least = LEAST_PAIRS if pairs is None else max(pairs, LEAST_PAIRS)
+    chosen = cut.fields["kept"] if head.filter else np.ones(len(cut.ids), bool)
+    kept = np.flatnonzero(chosen)
+    least = max(head.pairs or 0, LEAST_PAIRS)
     if len(kept) < least:
         raise DsegError(
             f"{Path(masks[0]).parent}: {len(kept)} of {len(cut.ids)} masks were kept, expected at "
             f"least {least}; synthesise more (prompts.count), relax the filter (attentioncut.area, "
             "border, focus) or lower head.pairs"
         )
-    chosen = kept[:pairs]
-    targets = FieldRows(masks, "mask", stage="attentioncut").take(chosen)
-    return targets.ids, TensorRows(pictures.take(chosen), as_planes), TensorRows(targets)
+    rows = kept[: head.pairs]
+    targets = FieldRows(masks, "mask", stage=stage).take(rows)
+    return targets.ids, TensorRows(pictures.take(rows), as_planes), TensorRows(targets)
 
 
 def _features(
-    settings: Settings, latents: Sequence[Path], ids: Sequence[str], out: Path
+    settings: Settings,
+    latents: Sequence[Path],
+    prompts: Path,
+    ids: Sequence[str],
+    out: Path,
 ) -> tuple[tuple[Tensor, ...], tuple[Projection, ...]]:
     """Features of all pairs in files that are mapped, and what they were projected by, if at all.
 
@@ -159,11 +185,15 @@ def _features(
     with base_model(
         settings.model, "inversion.batch_size", settings.inversion.batch_size, images=0
     ) as pipe:
-        return _project(settings, pipe, rows, out)
+        return _project(settings, pipe, rows, prompts, out)
 
 
 def _project(
-    settings: Settings, pipe: "StableDiffusionPipeline", rows: FieldRows, out: Path
+    settings: Settings,
+    pipe: "StableDiffusionPipeline",
+    rows: FieldRows,
+    prompts: Path,
+    out: Path,
 ) -> tuple[tuple[Tensor, ...], tuple[Projection, ...]]:
     def batches(rows: FieldRows, label: str) -> Iterator[tuple[Tensor, ...]]:
         return feature_batches(
@@ -172,6 +202,7 @@ def _project(
             rows.ids,
             features=settings.features,
             inversion=settings.inversion,
+            said=captions(settings.features.prompt, read_nouns(prompts, rows.ids)),
             seed=settings.seed,
             label=label,
         )
@@ -195,13 +226,14 @@ def _project(
     return tuple(torch.from_numpy(values) for values in stored), projections
 
 
-def write_curve(path: Path, curve: Sequence[Epoch]) -> None:
-    """Write the training curve as CSV, atomically."""
+def write_curves(path: Path, curves: Sequence[Sequence[Epoch]]) -> None:
+    """Write the curves of all trainings as CSV, atomically."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(field.name for field in fields(Epoch))
-            writer.writerows(astuple(row) for row in curve)
+            writer.writerow(["seed", *(field.name for field in fields(Epoch))])
+            for seed, curve in enumerate(curves):
+                writer.writerows((seed, *astuple(row)) for row in curve)
 
     write_atomically(path, write)

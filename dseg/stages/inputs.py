@@ -8,17 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dseg.attention import noun_columns
 from dseg.errors import DsegError
-from dseg.features import decoder_features
+from dseg.features import attention_features, decoder_features, untrained
 from dseg.inversion import noise_to, snap
-from dseg.pipeline import alphas_cumprod, embed, train_timesteps
+from dseg.pipeline import alphas_cumprod, train_timesteps
 from dseg.progress import track
-from dseg.prompts import item_seed
+from dseg.prompts import Phrase, captions, item_seed, noun_span
 from dseg.rows import FieldRows
 from dseg.settings import FeaturesSettings, InversionSettings
+from dseg.stages.captions import caption_embeddings
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 
 def read_latents(paths: Sequence[Path], ids: Sequence[str]) -> FieldRows:
@@ -49,12 +51,20 @@ def features_of(
     *,
     features: FeaturesSettings,
     inversion: InversionSettings,
+    said: Sequence[Phrase],
     seed: int,
     label: str,
 ) -> tuple[Tensor, ...]:
     """`feature_batches` of all items as one, in memory: bound their number for large models."""
     batches = feature_batches(
-        pipe, latents, ids, features=features, inversion=inversion, seed=seed, label=label
+        pipe,
+        latents,
+        ids,
+        features=features,
+        inversion=inversion,
+        said=said,
+        seed=seed,
+        label=label,
     )
     return tuple(torch.cat(values) for values in zip(*batches, strict=True))
 
@@ -66,10 +76,11 @@ def feature_batches(
     *,
     features: FeaturesSettings,
     inversion: InversionSettings,
+    said: Sequence[Phrase],
     seed: int,
     label: str,
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Decoder features batch by batch: one U-Net pass for each timestep of `features.timesteps`.
+    """Features batch by batch: one U-Net pass for each timestep of `features.timesteps`.
 
     Timesteps lie on the grid of the inversion whatever the source of the latents, so that the
     sources differ in nothing else.
@@ -78,22 +89,32 @@ def feature_batches(
         pipe: The base model.
         latents: (n, T, C, h, w), at `inversion.timesteps`.
         ids: Ids of the n items.
-        features: Source, timesteps, strides and prompt.
+        features: Source, timesteps, strides, maps and weights.
         inversion: Grid, kept timesteps and batch size.
+        said: The caption of each item.
         seed: Of the run; an item's noise follows from it and the id.
         label: What the progress is of.
 
     Yields:
-        Of `inversion.batch_size` items, for each stride, in order: float16 (B, timesteps *
-        channels, h / stride, w / stride), on the CPU.
+        Of `inversion.batch_size` items, for each stride, in order, if the decoder is among the
+        maps, then attention at the first stride if that is: float16 (B, timesteps * channels,
+        h / stride, w / stride), on the CPU.
 
     Raises:
         DsegError: The latents wanted were not kept, or the decoder lacks a stride.
     """
+    unet = _network(pipe, features, seed)
     for start in track(range(0, len(ids), inversion.batch_size), label):
         rows = slice(start, start + inversion.batch_size)
         yield batch_features(
-            pipe, latents[rows], ids[rows], features=features, inversion=inversion, seed=seed
+            pipe,
+            latents[rows],
+            ids[rows],
+            features=features,
+            inversion=inversion,
+            said=said[rows],
+            unet=unet,
+            seed=seed,
         )
 
 
@@ -105,8 +126,13 @@ def batch_features(
     features: FeaturesSettings,
     inversion: InversionSettings,
     seed: int,
+    said: Sequence[Phrase] | None = None,
+    unet: "UNet2DConditionModel | None" = None,
 ) -> tuple[Tensor, ...]:
-    """As `feature_batches`, for one batch of items."""
+    """As `feature_batches`, for one batch of items.
+
+    Without captions, `features.prompt` is said of all; without a U-Net, it is made here.
+    """
     kept = inversion.timesteps
     if latents.shape[1] != len(kept):
         raise DsegError(
@@ -131,9 +157,26 @@ def batch_features(
         seeds = [item_seed(seed, f"{item}:features") for item in ids]
         alphas = alphas_cumprod(pipe)
         states = torch.stack([noise_to(states[0], float(alphas[t]), seeds) for t in timesteps])
-    context = embed(pipe, [features.prompt])
-    maps = decoder_features(pipe.unet, states, timesteps, features.strides, context)
+    if said is None:
+        said = captions(features.prompt, [None] * len(ids))
+    if unet is None:
+        unet = _network(pipe, features, seed)
+    context = caption_embeddings(pipe, said)
+    maps: tuple[Tensor, ...] = ()
+    if "decoder" in features.maps:
+        maps = decoder_features(unet, states, timesteps, features.strides, context)
+    if "attention" in features.maps:
+        spans = [noun_span(pipe.tokenizer, phrase) for phrase in said]
+        nouns = noun_columns(spans, context.shape[1])
+        stride = features.strides[0]
+        maps += (attention_features(unet, states, timesteps, stride, context, nouns),)
     return tuple(values.to("cpu", torch.float16) for values in maps)
+
+
+def _network(
+    pipe: "StableDiffusionPipeline", features: FeaturesSettings, seed: int
+) -> "UNet2DConditionModel":
+    return untrained(pipe.unet, seed) if features.weights == "random" else pipe.unet
 
 
 def latents_wanted(features: FeaturesSettings) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Stage `prediction`: a trained head and the images of a benchmark -> predicted soft masks."""
+"""Stage `prediction`: trained heads and the images of a benchmark -> predicted soft masks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from dseg.boxes import mask_to_box
-from dseg.checkpoint import read_head
+from dseg.checkpoint import read_heads
 from dseg.config import Settings, sections, settings_hash
 from dseg.datasets import Samples, open_benchmark
 from dseg.device import choose_device
 from dseg.errors import DsegError
 from dseg.head import predict
 from dseg.pipeline import model_identity, stretch
+from dseg.prompts import captions
 from dseg.settings import FeaturesSettings
 from dseg.shards import shard_range, write_shard
 from dseg.stages.inputs import as_planes, features_of, read_latents
@@ -48,53 +49,64 @@ def run(
     ``size`` they are masks of the original images.
 
     Args:
-        settings: The sections named in `SECTIONS`.
+        settings: The sections named in `SECTIONS`, with the overrides of the head's inversion
+            merged in.
         benchmark: Name of the benchmark.
         root: Its folder.
         shard: Index of the shard, of `inversion.items_per_shard` images.
         head: head.safetensors.
-        out: The shard's file. Fields: soft, uint8 (H, W), 255 being 1; size, int32 (2,), height
-            and width of the original image; box, int32 (4,), x0, y0, x1, y1 in its pixels,
-            exclusive ends, under `evaluation.box` and `evaluation.threshold`.
+        out: The shard's file. Fields, of S trainings: soft, uint8 (S, H, W), 255 being 1; size,
+            int32 (2,), height and width of the original image; box, int32 (S, 4), x0, y0, x1, y1
+            in its pixels, exclusive ends, under `evaluation.box` and `evaluation.threshold`.
         latents: Shards of the benchmark's inversion; not read by a head on images alone.
 
     Raises:
         DsegError: There is no such benchmark or shard; a file is missing or unreadable; the head
             was trained on features of another model or inversion; or as `features_of`.
     """
-    entry = settings.benchmark(benchmark)
+    entry, model = settings.benchmark(benchmark), settings.model
     samples = open_benchmark(entry.layout, root, images=entry.images, limit=entry.limit)
     items = shard_range(len(samples), settings.inversion.items_per_shard, shard)
     samples = samples[items.start : items.stop]
-    network, architecture, about = read_head(head)
+    networks, architecture, about = read_heads(head)
     images, sizes = _read_images(samples, architecture.size)
     planes = as_planes(torch.from_numpy(images))
-    inputs: tuple[Tensor, ...] = (planes,)
+    inputs: tuple[Tensor, ...] = ()
     if architecture.input == "features":
         _check_origin(settings, head, about)
+        features = FeaturesSettings.model_validate(about["features"])
         with base_model(
-            settings.model, "inversion.batch_size", settings.inversion.batch_size, images=0
+            model, "inversion.batch_size", settings.inversion.batch_size, images=0
         ) as pipe:
             maps = features_of(
                 pipe,
                 read_latents(latents, samples.ids),
                 samples.ids,
-                features=FeaturesSettings.model_validate(about["features"]),
+                features=features,
                 inversion=settings.inversion,
+                said=captions(features.prompt, [sample.noun for sample in samples]),
                 seed=settings.seed,
                 label=f"prediction, {benchmark}, shard {shard}",
             )
         if tuple(values.shape[1] for values in maps) != architecture.channels:
             raise DsegError(f"{head}: expects other features than the model gives: train it again")
-        inputs = (*maps, planes) if architecture.pixels else maps
-    network.to(choose_device(settings.model.device))
-    soft = predict(network, inputs).mul(255).round().to(torch.uint8).numpy()
+        inputs = maps
+    if architecture.reads_image:
+        inputs = (*inputs, planes)
+    device = choose_device(model.device)
+    masks = [predict(network.to(device), inputs) for network in networks]
+    soft = torch.stack(masks, dim=1).mul(255).round().to(torch.uint8).numpy()  # (n, S, H, W)
     chosen = settings.evaluation
     boxes = [
-        mask_to_box(
-            match_size(mask, (int(height), int(width))), rule=chosen.box, threshold=chosen.threshold
-        )
-        for mask, (height, width) in zip(soft, sizes, strict=True)
+        [
+            mask_to_box(
+                match_size(mask, (int(height), int(width))),
+                rule=chosen.box,
+                threshold=chosen.threshold,
+            )
+            for mask in of_image
+        ]
+        for of_image, (height, width) in zip(soft, sizes, strict=True)
     ]
     write_shard(
         out,

@@ -15,7 +15,13 @@ IMAGES, SCORES, CURVES = "images.parquet", "scores.parquet", "curves.parquet"
 BOX_MODE = "box"  # of rows about boxes, which have no other
 
 
-def read_scores(evaluation: Path, mask_methods: Path, masks: Sequence[Path], mode: str) -> Scores:
+def read_scores(
+    evaluation: Path,
+    mask_methods: Path,
+    masks: Sequence[Path],
+    mode: str,
+    round_trips: Sequence[Path] = (),
+) -> Scores:
     """Read the scores of a run in one mode and without post-processing.
 
     Args:
@@ -23,6 +29,7 @@ def read_scores(evaluation: Path, mask_methods: Path, masks: Sequence[Path], mod
         mask_methods: Table of the stage mask_methods.
         masks: All shards of masks of the synthetic images.
         mode: The one of the setting `evaluation.mode`.
+        round_trips: Tables of the stage round_trip; none if it was not run.
 
     Raises:
         DsegError: A table or a shard is missing or not whole.
@@ -34,6 +41,8 @@ def read_scores(evaluation: Path, mask_methods: Path, masks: Sequence[Path], mod
         curves=_plain(read_table(evaluation / CURVES), mode),
         masks=read_table(mask_methods),
         kept=int(kept.sum()),
+        made=len(kept),
+        round_trips=pd.concat([read_table(path) for path in round_trips]) if round_trips else None,
     )
 
 

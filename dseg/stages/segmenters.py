@@ -66,10 +66,11 @@ class HeadMethod:
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, Sequence[str]]:
         """As `dseg.segmenter.Method`; the mask of an image is that of the stage prediction."""
         planes = as_planes(torch.from_numpy(images))
-        inputs: tuple[Tensor, ...] = (planes,)
+        inputs: tuple[Tensor, ...] = ()
         if self._pipe is not None:
-            maps = self._features(self._pipe, images)
-            inputs = (*maps, planes) if self._architecture.pixels else maps
+            inputs = self._features(self._pipe, images)
+        if self._architecture.reads_image:
+            inputs = (*inputs, planes)
         soft = predict(self._network, inputs, batch_size=len(images)).numpy()
         threshold = self._config.threshold
         return soft, ["" if each.max() > threshold else "nothing was found" for each in soft]

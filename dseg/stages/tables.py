@@ -18,6 +18,8 @@ SECTIONS = (
     "recording",
     "recordings",
     "mask_recordings",
+    "inversion",
+    "inversions",
     "features",
     "head",
     "variants",
@@ -29,7 +31,12 @@ METRICS = "metrics.json"
 
 
 def run(
-    settings: Settings, evaluation: Path, mask_methods: Path, masks: Sequence[Path], out: Path
+    settings: Settings,
+    evaluation: Path,
+    mask_methods: Path,
+    masks: Sequence[Path],
+    out: Path,
+    round_trips: Sequence[Path] = (),
 ) -> None:
     """Write tables/<table>.{csv,md,tex,html} and metrics.json.
 
@@ -39,11 +46,13 @@ def run(
         mask_methods: Table of the stage mask_methods.
         masks: All shards of masks of the synthetic images.
         out: Folder results/<profile>.
+        round_trips: Table of the stage round_trip, where ways to invert are compared.
 
     Raises:
         DsegError: A table or shard is not usable, or their contents contradict each other.
     """
-    scores = read_scores(evaluation, mask_methods, masks, settings.evaluation.mode)
+    mode = settings.evaluation.mode
+    scores = read_scores(evaluation, mask_methods, masks, mode, round_trips)
     public = build_benchmark_tables(settings, read_table(evaluation / SCORES))
     for table in [*build_tables(settings, scores), *public]:
         write_table(table, out / "tables")

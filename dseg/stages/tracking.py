@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.config import Settings, sections
 from dseg.errors import DsegError
 from dseg.pipeline import model_identity
@@ -31,13 +31,14 @@ SECTIONS = (
     "head",
     "recordings",
     "mask_recordings",
+    "inversions",
     "mask_methods",
     "variants",
     "evaluation",
     "tracking",
 )
 STORE = Path("mlflow.db")
-_LABELS = ("method", "label", "benchmark", "images", "protocol")
+_LABELS = ("method", "label", "benchmark", "images", "seeds", "protocol")
 
 
 def run(
@@ -45,6 +46,7 @@ def run(
     artifacts: Path,
     masks: Sequence[Path],
     results: Path,
+    claims: Path,
     out: Path,
     store: Path = STORE,
 ) -> None:
@@ -54,7 +56,8 @@ def run(
         settings: The sections named in `SECTIONS`.
         artifacts: Folder of the profile's artifacts, where world/ lies.
         masks: All shards of masks of the synthetic images.
-        results: Folder results/<profile>, with tables, figures and metrics.json.
+        results: Folder results/<profile>, with tables, figures, metrics.json and contrasts.json.
+        claims: The page of claims.
         out: JSON file for the id of the parent run and the hash of what was logged.
         store: SQLite file of MLflow.
 
@@ -82,8 +85,9 @@ def run(
                 _figures(settings, name),
                 [pairs, *(benchmarks[each] for each in _benchmarks(settings, name))],
             )
-            for name in comparison.TABLES
-        ],
+            for name in comparison.tables(settings)
+        ]
+        + [_claims(results, claims, [pairs, *benchmarks.values()])],
     )
     parent, added = log(reproduction, experiment=settings.tracking.experiment, store=store)
     said = "logged" if added else "logged already"
@@ -111,6 +115,22 @@ def _record(results: Path, name: str, figures: Iterable[str], data: Sequence[Dat
     return Record(name, metrics, [*tables, *pictures], data, columns)
 
 
+def _claims(results: Path, page: Path, data: Sequence[DataSet]) -> Record:
+    """The map from claims to results: a row and some metrics for each contrast."""
+    path = _need(results / "contrasts.json")
+    records = json.loads(path.read_text(encoding="utf-8"))
+    metrics = {}
+    for each in records:
+        sides = f"{each['method']}/{each['reference'] or 'level'}"
+        for key in ("difference", "low", "high", "p_holm"):
+            if key in each:
+                name = f"{each['claim']}/{each['benchmark']}/{sides}/{key}"
+                metrics[name] = float(each[key])
+    keys = dict.fromkeys(key for each in records for key in each)
+    columns = {key: [str(each.get(key, "")) for each in records] for key in keys}
+    return Record("claims", metrics, [path, _need(page)], data, columns)
+
+
 def _figures(settings: Settings, table: str) -> list[str]:
     """The figures that belong to a table."""
     every = comparison.figures(settings)
@@ -120,6 +140,8 @@ def _figures(settings: Settings, table: str) -> list[str]:
         "mask-methods": ["mask-methods", "masks"],
         "pairs": ["pairs"],
     }
+    if table in ablations.ABLATIONS and "ablations" in every:
+        return [*belong.get(table, []), "ablations"]
     return belong.get(table, [])
 
 

@@ -53,12 +53,26 @@ def group_shards(shards: Sequence[Path]) -> dict[tuple[str, str], list[Path]]:
     return groups
 
 
-def read_soft(samples: Samples, shards: Sequence[Path]) -> Iterator[tuple[Sample, np.ndarray]]:
+def training_count(shards: Sequence[Path]) -> int:
+    """How many soft masks each image has: one for each training, 1 where nothing is trained."""
+    soft = read_shard(shards[0], fields=["soft"]).fields["soft"]
+    return soft.shape[1] if soft.ndim == 4 else 1
+
+
+def of_training(soft: np.ndarray, training: int) -> np.ndarray:
+    """One training's soft mask (H, W) of an image's, (S, H, W), or of the only one (H, W)."""
+    return soft[training] if soft.ndim == 3 else soft
+
+
+def read_soft(
+    samples: Samples, shards: Sequence[Path], training: int = 0
+) -> Iterator[tuple[Sample, np.ndarray]]:
     """Every sample of a benchmark with its soft mask, one shard in memory at a time.
 
     Args:
         samples: The benchmark.
         shards: Shards with the field soft, which hold its images, each once, and no others.
+        training: The training whose masks are wanted, where there are several.
 
     Yields:
         The sample, and (H, W) uint8, or float32 in [0, 1].
@@ -69,13 +83,14 @@ def read_soft(samples: Samples, shards: Sequence[Path]) -> Iterator[tuple[Sample
     unseen = set(samples.ids)
     for path in shards:
         shard = read_shard(path, fields=["soft"])
-        for item, soft in zip(shard.ids, shard.fields["soft"], strict=True):
+        for item, masks in zip(shard.ids, shard.fields["soft"], strict=True):
             if item not in unseen:
                 raise DsegError(
                     f"{path}: image {item} is not in the benchmark, or there twice: remove the "
                     f"folder and run {shard.stage} again"
                 )
             unseen.remove(item)
+            soft = of_training(masks, training)
             yield samples.make(item), soft if soft.dtype == np.uint8 else soft.astype(np.float32)
     if unseen:
         raise DsegError(

@@ -3,12 +3,14 @@ rule benchmark_inversion:
     input:
         images=plan.benchmark_folder,
         model=plan.model(),
-        settings=plan.stamps("benchmark_inversion", "{benchmark}"),
+        settings=plan.stamps("benchmark_inversion", "{inversion}/{benchmark}"),
         code=plan.code("benchmark_inversion"),
     output:
-        plan.artifact("benchmark_inversion/{benchmark}/{shard}-of-{total}.safetensors"),
+        plan.artifact(
+            "benchmark_inversion/{inversion}/{benchmark}/{shard}-of-{total}.safetensors"
+        ),
     log:
-        plan.log("benchmark_inversion/{benchmark}/{shard}-of-{total}"),
+        plan.log("benchmark_inversion/{inversion}/{benchmark}/{shard}-of-{total}"),
     conda:
         "../../environment.yml"
     resources:

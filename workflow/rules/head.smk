@@ -1,8 +1,10 @@
-# A segmentation head for each variant, trained on synthetic images and their masks alone.
+# A segmentation head for each variant, trained on synthetic images and their masks alone. One job
+# trains it as often as `head.seeds` says.
 rule head:
     input:
         synthesis=plan.synthetic_shards("synthesis"),
-        masks=plan.synthetic_shards("masks"),
+        masks=plan.head_masks,
+        prompts=rules.prompts.output,
         latents=plan.head_latents,
         model=plan.head_model,
         settings=plan.stamps("head", "{variant}"),
@@ -18,7 +20,7 @@ rule head:
         gpu=plan.gpus,
     shell:
         "python -m dseg head --settings {input.settings} --synthesis {input.synthesis}"
-        " --masks {input.masks} --latents {input.latents} --out $(dirname {output.head})"
+        " --masks {input.masks} --prompts {input.prompts} --latents {input.latents} --out $(dirname {output.head})"
         " 2>&1 | tee {log}"
 
 

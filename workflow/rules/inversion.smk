@@ -1,29 +1,31 @@
-# Synthetic images to their latents on the DDIM trajectory, to train heads on.
+# Synthetic images to their latents on the DDIM trajectory, to train heads on; a folder for each
+# way to invert.
 rule inversion:
     input:
         synthesis=rules.synthesis.output,
+        prompts=rules.prompts.output,
         model=plan.model(),
-        settings=plan.stamp("inversion"),
+        settings=plan.stamps("inversion", "{inversion}"),
         code=plan.code("inversion"),
     output:
-        plan.artifact("inversion/{shard}-of-{total}.safetensors"),
+        plan.artifact("inversion/{inversion}/{shard}-of-{total}.safetensors"),
     log:
-        plan.log("inversion/{shard}-of-{total}"),
+        plan.log("inversion/{inversion}/{shard}-of-{total}"),
     conda:
         "../../environment.yml"
     resources:
         gpu=plan.gpus,
     shell:
         "python -m dseg inversion --settings {input.settings} --synthesis {input.synthesis}"
-        " --out {output} 2>&1 | tee {log}"
+        " --prompts {input.prompts} --out {output} 2>&1 | tee {log}"
 
 
 rule inversion_index:
     input:
-        shards=plan.synthetic_shards("inversion"),
+        shards=plan.synthetic_inversion_shards(),
         code=plan.code("index"),
     output:
-        plan.indices(plan.synthetic_shards("inversion")),
+        plan.indices(plan.synthetic_inversion_shards()),
     log:
         plan.log("inversion/index"),
     conda:

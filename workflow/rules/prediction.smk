@@ -5,7 +5,7 @@ rule prediction:
         images=plan.benchmark_folder,
         latents=plan.prediction_latents,
         model=plan.head_model,
-        settings=plan.stamps("prediction", "{benchmark}"),
+        settings=plan.stamps("prediction", "{variant}/{benchmark}"),
         code=plan.code("prediction"),
     output:
         plan.artifact(

@@ -4,6 +4,7 @@ rule tables:
         evaluation=rules.evaluation.output.scores,
         mask_methods=rules.mask_methods.output,
         masks=plan.synthetic_shards("masks"),
+        round_trips=plan.round_trips(),
         settings=plan.stamp("tables"),
         code=plan.code("tables"),
     output:
@@ -23,4 +24,4 @@ rule tables:
     shell:
         "python -m dseg tables --settings {input.settings}"
         " --evaluation $(dirname {input.evaluation}) --mask-methods {input.mask_methods}"
-        " --masks {input.masks} --out {params.out} 2>&1 | tee {log}"
+        " --masks {input.masks} --round-trips {input.round_trips} --out {params.out} 2>&1 | tee {log}"

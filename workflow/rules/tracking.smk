@@ -4,6 +4,8 @@ rule tracking:
     input:
         rules.tables.output,
         rules.figures.output,
+        claims=rules.claims.output.page,
+        records=rules.claims.output.records,
         masks=plan.synthetic_shards("masks"),
         truths=plan.benchmark_folders(),
         model=plan.model(),
@@ -20,4 +22,5 @@ rule tracking:
         results=plan.results,
     shell:
         "python -m dseg tracking --settings {input.settings} --artifacts {params.artifacts}"
-        " --masks {input.masks} --results {params.results} --out {output} 2>&1 | tee {log}"
+        " --masks {input.masks} --results {params.results}"
+        " --claims {input.claims} --out {output} 2>&1 | tee {log}"

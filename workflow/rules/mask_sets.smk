@@ -1,0 +1,32 @@
+# Masks of the synthetic images by other methods than AttentionCut, to train heads on.
+rule mask_sets:
+    input:
+        synthesis=rules.synthesis.output,
+        settings=plan.stamps("mask_sets", "{mask_method}"),
+        code=plan.code("mask_sets"),
+    output:
+        plan.artifact("mask_sets/{mask_method}/{shard}-of-{total}.safetensors"),
+    log:
+        plan.log("mask_sets/{mask_method}/{shard}-of-{total}"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dseg mask-sets --settings {input.settings} --method {wildcards.mask_method}"
+        " --synthesis {input.synthesis} --out {output} 2>&1 | tee {log}"
+
+
+# Without a head that learns them there are none, and a rule without files is no rule.
+if plan.mask_set_shards():
+
+    rule mask_sets_index:
+        input:
+            shards=plan.mask_set_shards(),
+            code=plan.code("index"),
+        output:
+            plan.indices(plan.mask_set_shards()),
+        log:
+            plan.log("mask_sets/index"),
+        conda:
+            "../../environment.yml"
+        shell:
+            "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
