@@ -73,9 +73,6 @@ def test_every_job_keeps_a_log_and_its_status(root):
 @pytest.mark.parametrize("profile", ["embedded", "smoke", "study"])
 def test_dvc_yaml_is_that_of_the_workflow(root, monkeypatch, profile):
     monkeypatch.chdir(root)
-    names = tmp_path / settings.prompts.classes.file
-    names.parent.mkdir(parents=True)
-    names.touch()
     said = (root / dvc_file(profile)).read_text()
     assert said == document(profile), f"run `python -m dseg dvc --profile {profile}`"
 
