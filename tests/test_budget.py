@@ -63,7 +63,9 @@ def test_passes_by_hand(plan: Plan) -> None:
 def test_bytes_by_hand(plan: Plan) -> None:
     settings, found = plan.settings, stages(plan)
     count = settings.prompts.count
-    image, cross, affinity = 64 * 64 * 3, 16 * 16 * 2, 256 * settings.attention.neighbours * 6
+    assert settings.attention.cross_strides == (1, 2, 4)
+    image, cross = 64 * 64 * 3, (16 * 16 + 8 * 8 + 4 * 4) * 2
+    affinity = 256 * settings.attention.neighbours * 6
     assert found["synthesis"].size == count * (image + cross + affinity)
     kept = len(settings.inversion.timesteps)
     assert found["inversion"].size == count * kept * 2 * 12 * 16 * 16
