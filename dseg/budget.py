@@ -2,7 +2,8 @@
 
 Counts are exact, except that every mask is taken to be kept, so that heads see no more pairs than
 counted. Hours are counts times `dseg.calibration.Rates`, which somebody has to have measured; of
-evaluation, tables and figures no time is counted.
+masks by other methods than AttentionCut, round trips, evaluation, tables and figures no time is
+counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,13 +11,12 @@ from dataclasses import dataclass, field
 
 from dseg.calibration import Rates
 from dseg.inversion import grid, snap
-from dseg.settings import FeaturesSettings, Settings
+from dseg.settings import MAIN_MASKS, FeaturesSettings, InversionSettings, Settings
 from dseg.shards import shard_count
 
 UNET = ("sampling", "recording", "passing", "describing", "looking")
 ON_CPU = ("cutting",)
 TRAINING = ("training", "training_rgb")
-INVERTED = "inversion-of-benchmarks"
 
 
 @dataclass(frozen=True)
@@ -77,30 +77,36 @@ class Stage:
 
 
 def count_stages(
-    settings: Settings, geometry: Geometry, benchmarks_of: Mapping[str, Sequence[str]]
+    settings: Settings,
+    geometry: Geometry,
+    benchmarks_of: Mapping[str, Sequence[str]],
+    inverted: Sequence[tuple[str, str]],
 ) -> list[Stage]:
     """The stages of a run in the order of the method.
 
     Args:
         settings: All of them.
         geometry: Of the base model.
-        benchmarks_of: The benchmarks on which each recording and each variant is run, and under
-            `INVERTED` those that are inverted.
+        benchmarks_of: The benchmarks on which each recording and each variant is run.
+        inverted: Which benchmarks are inverted, and how: (name of the inversion, benchmark).
     """
     images = {name: benchmark.taken for name, benchmark in settings.benchmarks.items()}
-    per_shard = settings.synthesis.items_per_shard
+    per_shard, count = settings.synthesis.items_per_shard, settings.prompts.count
+    on_synthetic = [
+        # A shard of latents for each of images.
+        (settings.inverted(name), count, per_shard)
+        for name in _used(settings)
+    ]
+    on_benchmarks = [
+        (settings.inverted(name), images[benchmark], settings.inverted(name).items_per_shard)
+        for name, benchmark in inverted
+    ]
     return [
         _synthesis(settings, geometry),
-        _masks("masks", [settings.prompts.count], per_shard, geometry),
-        # A shard of latents for each of images.
-        _inversion(settings, geometry, "inversion", [settings.prompts.count], per_shard),
-        _inversion(
-            settings,
-            geometry,
-            "benchmark_inversion",
-            [images[name] for name in benchmarks_of[INVERTED]],
-            settings.inversion.items_per_shard,
-        ),
+        _masks("masks", [count], per_shard, geometry),
+        *_mask_sets(settings, geometry),
+        _inversion(geometry, "inversion", on_synthetic),
+        _inversion(geometry, "benchmark_inversion", on_benchmarks),
         _recording(settings, geometry, benchmarks_of, images),
         _masks(
             "recording_masks",
@@ -141,21 +147,36 @@ def _masks(name: str, counts: Sequence[int], per_shard: int, geometry: Geometry)
     return Stage(name, jobs, sum(counts), {"cutting": sum(counts)}, sum(counts) * size)
 
 
+def _mask_sets(settings: Settings, geometry: Geometry) -> list[Stage]:
+    """The masks of other methods that some head learns, a bool for each pixel; often none."""
+    heads = [settings.variant(name)[1] for name in settings.variants]
+    sets, count = len({head.masks for head in heads} - {MAIN_MASKS}), settings.prompts.count
+    jobs = sets * shard_count(count, settings.synthesis.items_per_shard)
+    size = sets * count * geometry.image[0] * geometry.image[1]
+    return [Stage("mask_sets", jobs, sets * count, size=size)] if sets else []
+
+
+def _used(settings: Settings) -> list[str]:
+    """The inversions whose latents of synthetic images some head reads."""
+    variants = [settings.variant(name) for name in settings.variants]
+    return sorted({features.inversion for features, head in variants if head.input == "features"})
+
+
 def _inversion(
-    settings: Settings, geometry: Geometry, name: str, counts: Sequence[int], per_shard: int
+    geometry: Geometry, name: str, runs: Sequence[tuple[InversionSettings, int, int]]
 ) -> Stage:
-    chosen, total = settings.inversion, geometry.train_timesteps
-    last = max(snap(fraction, chosen.steps, total) for fraction in chosen.timesteps)
-    steps = sum(timestep < last for timestep in grid(chosen.steps, total))
-    channels, height, width = geometry.latents
-    images = sum(counts)
-    return Stage(
-        name,
-        sum(shard_count(count, per_shard) for count in counts),
-        images,
-        {"passing": images * steps * max(1, chosen.fixed_point), "encoding": images},
-        images * len(chosen.timesteps) * 2 * channels * height * width,
-    )
+    """Of runs as (how, number of images, images in a shard)."""
+    total, (channels, height, width) = geometry.train_timesteps, geometry.latents
+    jobs, images, passing, latents = 0, 0, 0, 0
+    for chosen, count, per_shard in runs:
+        last = max(snap(fraction, chosen.steps, total) for fraction in chosen.timesteps)
+        steps = sum(timestep < last for timestep in grid(chosen.steps, total))
+        jobs += shard_count(count, per_shard)
+        images += count
+        passing += count * steps * max(1, chosen.fixed_point)
+        latents += count * len(chosen.timesteps)
+    size = latents * 2 * channels * height * width
+    return Stage(name, jobs, images, {"passing": passing, "encoding": images}, size)
 
 
 def _recording(
@@ -164,15 +185,16 @@ def _recording(
     benchmarks_of: Mapping[str, Sequence[str]],
     images: Mapping[str, int],
 ) -> Stage:
-    jobs, total, looking, encoding = 0, 0, 0, 0
-    for name in settings.recordings:
+    jobs, total, looking, encoding, size = 0, 0, 0, 0, 0
+    for name in [*settings.recordings, *settings.mask_recordings]:
         recording = settings.recorded(name)
         for count in (images[benchmark] for benchmark in benchmarks_of[name]):
             jobs += shard_count(count, recording.items_per_shard)
             total += count
             looking += count * len(recording.timesteps)
             encoding += count if recording.latents == "noise" else 0
-    size = total * (_image(geometry) + _attention(settings, geometry))
+            attention = _attention(settings, geometry, recording.affinity_stride)
+            size += count * (_image(geometry) + attention)
     return Stage("recording", jobs, total, {"looking": looking, "encoding": encoding}, size)
 
 
@@ -216,10 +238,10 @@ def _image(geometry: Geometry) -> int:
     return 3 * geometry.image[0] * geometry.image[1]
 
 
-def _attention(settings: Settings, geometry: Geometry) -> int:
-    """Bytes of the recorded attention of an image."""
+def _attention(settings: Settings, geometry: Geometry, stride: int | None = None) -> int:
+    """Bytes of the recorded attention of an image; of self-attention at another stride, if any."""
     chosen = settings.attention
-    cells = _cells(geometry, chosen.affinity_stride)
+    cells = _cells(geometry, stride or chosen.affinity_stride)
     maps = sum(2 * _cells(geometry, stride) for stride in chosen.cross_strides)
     return maps + cells * min(chosen.neighbours, cells) * 6  # an int32 and a float16 an entry
 

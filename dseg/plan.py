@@ -306,20 +306,9 @@ class Plan:
 
     def inversion_shards(self) -> list[str]:
         """The inverted latents of the benchmarks' images that something is computed on."""
-        needed = self._inverted()
-        return [
-            path
-            for inversion, benchmark in product(self.settings.inversions, self.settings.benchmarks)
-            if (inversion, benchmark) in needed
-            for path in self._inversion_shards(inversion, benchmark)
-        ]
+        return [path for pair in self.inverted() for path in self._inversion_shards(*pair)]
 
-    def inverted_benchmarks(self) -> list[str]:
-        """The benchmarks whose inverted latents something reads."""
-        needed = {benchmark for _, benchmark in self._inverted()}
-        return [name for name in self.settings.benchmarks if name in needed]
-
-    def _inverted(self) -> set[tuple[str, str]]:
+    def inverted(self) -> list[tuple[str, str]]:
         """Every inversion with every benchmark on which a recording or a head reads it."""
         settings = self.settings
         readers = {
@@ -331,11 +320,14 @@ class Plan:
             features, head = settings.variant(name)
             if head.input == "features":
                 readers[name] = features.inversion
-        return {
+        needed = {
             (inversion, benchmark)
             for method, inversion in readers.items()
             for benchmark in self.benchmarks_of(method)
         }
+        return [
+            pair for pair in product(settings.inversions, settings.benchmarks) if pair in needed
+        ]
 
     def prediction_shards(self) -> list[str]:
         """The shards predictions/<variant>/<benchmark>/... of all heads."""

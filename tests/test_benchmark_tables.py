@@ -23,6 +23,7 @@ benchmarks:
   ecssd: {layout: saliency, root: data/ecssd, images: 1000}
   dut-omron: {layout: saliency, root: data/dut-omron, images: 12}
 recordings: {attentioncut-object: {}}
+mask_methods: {attentioncut: {method: attentioncut, recording: attentioncut-object}}
 variants: {inversion: {}, rgb: {head: {input: rgb}}}
 evaluation: {modes: [multi, single], postprocessing: [none, bilateral-found]}
 """

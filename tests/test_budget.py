@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dseg.budget import INVERTED, Geometry, Stage, count_stages
+from dseg.budget import Geometry, Stage, count_stages
 from dseg.calibration import Rates
 from dseg.plan import Plan
 
@@ -19,26 +19,33 @@ def plan(root: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 def stages(plan: Plan, geometry: Geometry = TINY) -> dict[str, Stage]:
-    names = (*plan.settings.recordings, *plan.settings.variants)
+    settings = plan.settings
+    names = (*settings.recordings, *settings.mask_recordings, *settings.variants)
     methods = {name: plan.benchmarks_of(name) for name in names}
-    found = count_stages(plan.settings, geometry, methods | {INVERTED: plan.inverted_benchmarks()})
+    found = count_stages(settings, geometry, methods, plan.inverted())
     return {stage.name: stage for stage in found}
 
 
-def test_jobs_are_those_of_the_workflow(plan: Plan) -> None:
+@pytest.mark.parametrize("profile", ["embedded", "study"])
+def test_jobs_are_those_of_the_workflow(
+    root: Path, monkeypatch: pytest.MonkeyPatch, profile: str
+) -> None:
+    monkeypatch.chdir(root)
+    plan = Plan(profile)
     expected = {
         "synthesis": plan.synthetic_shards("synthesis"),
         "masks": plan.synthetic_shards("masks"),
-        "inversion": plan.synthetic_shards("inversion"),
+        "mask_sets": plan.mask_set_shards(),
+        "inversion": plan.synthetic_inversion_shards(),
         "benchmark_inversion": plan.inversion_shards(),
-        "recording": plan.recording_shards("recording"),
+        "recording": plan.attention_shards(),
         "recording_masks": plan.recording_shards("recording_masks"),
         "predictions": plan.prediction_shards(),
         "head": list(plan.settings.variants),
     }
     found = stages(plan)
     assert {name: stage.jobs for name, stage in found.items()} == {
-        name: len(paths) for name, paths in expected.items()
+        name: len(paths) for name, paths in expected.items() if paths
     }
 
 
@@ -63,7 +70,9 @@ def test_passes_by_hand(plan: Plan) -> None:
 def test_bytes_by_hand(plan: Plan) -> None:
     settings, found = plan.settings, stages(plan)
     count = settings.prompts.count
-    image, cross, affinity = 64 * 64 * 3, 16 * 16 * 2, 256 * settings.attention.neighbours * 6
+    assert settings.attention.cross_strides == (1, 2, 4)
+    image, cross = 64 * 64 * 3, (16 * 16 + 8 * 8 + 4 * 4) * 2
+    affinity = 256 * settings.attention.neighbours * 6
     assert found["synthesis"].size == count * (image + cross + affinity)
     kept = len(settings.inversion.timesteps)
     assert found["inversion"].size == count * kept * 2 * 12 * 16 * 16

@@ -37,12 +37,16 @@ def test_half_precision_on_a_cpu_works_and_is_noted(
 
 
 def test_a_batch_too_large_is_refused_before_loading(
-    make, synthesis: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+    make,
+    synthesis: list[Path],
+    prompts: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     out = tmp_path / "out.safetensors"
     message = r"not enough memory on cpu: .* a pass with inversion\.batch_size 1000000000\)"
     with pytest.raises(DsegError, match=message):
-        inversion.run(make(inversion={"batch_size": 10**9}), synthesis[0], out)
+        inversion.run(make(inversion={"batch_size": 10**9}), synthesis[0], prompts, out)
     assert not out.exists() and capsys.readouterr().err == ""
 
 

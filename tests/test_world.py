@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from dseg.errors import DsegError
+from dseg.provenance import sources
 from dseg.stages.world import run
 from dseg.world import objects, renderer
 from dseg.world.backgrounds import BACKGROUNDS, SHIFT_CONTEXTS, TRAIN_CONTEXTS
@@ -22,8 +23,15 @@ from dseg.world.renderer import Scenes, annotated_scenes, captioned_images
 from dseg.world.splits import SPLITS, split_seed
 
 BLOCK = len(KIND_NAMES) * len(TRAIN_CONTEXTS)
-# The only modules that may touch annotations of the world.
-ANNOTATED = {"dseg/world/renderer.py", "dseg/world/splits.py", "dseg/stages/world.py"}
+# The only modules that may touch annotations of the world: they render, judge or show.
+ANNOTATED = {
+    "dseg/world/renderer.py",
+    "dseg/world/splits.py",
+    "dseg/stages/world.py",
+    "dseg/world/instruments.py",
+    "dseg/demo/viewer.py",
+}
+METHOD = ("prompts", "synthesis", "attentioncut", "inversion", "mask_sets", "head", "prediction")
 # What the training path may take from the renderer.
 UNANNOTATED = {"captioned_images"}
 GUARDED = {"dseg.world.renderer", "dseg.world.objects", "dseg.world.splits"}
@@ -362,7 +370,7 @@ def test_the_guard_sees_ways_around(source: str) -> None:
 
 
 def test_training_cannot_reach_masks(root: Path) -> None:
-    """No module but the renderer and the writer of the splits touches annotations of the world."""
+    """No module but those that render, judge or show touches annotations of the world."""
     uses = {
         path.relative_to(root).as_posix(): uses_of_the_world(path.read_text(encoding="utf-8"))
         for path in sorted((root / "dseg").rglob("*.py"))
@@ -375,3 +383,11 @@ def test_training_cannot_reach_masks(root: Path) -> None:
     }
     assert not offenders
     assert "annotated_scenes" in uses["dseg/world/splits.py"], "the guard looks at something"
+
+
+@pytest.mark.parametrize("stage", METHOD)
+def test_the_method_does_not_reach_the_world(stage: str) -> None:
+    """Neither directly nor by what it imports."""
+    reached = {path.as_posix() for path in sources(f"dseg.stages.{stage}")}
+    assert f"dseg/stages/{stage}.py" in reached
+    assert not {path for path in reached if path.startswith(("dseg/world/", "dseg/demo/"))}

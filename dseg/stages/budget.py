@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
-from dseg.budget import INVERTED, Geometry, Stage, count_stages
+from dseg.budget import Geometry, Stage, count_stages
 from dseg.calibration import Rates, calibrate
 from dseg.config import sections, settings_hash
 from dseg.errors import DsegError
@@ -58,7 +58,8 @@ def run(profile: str = DEFAULT_PROFILE, calibrate: bool = False) -> None:
     folder = find_model(settings)
     if calibrate:
         _calibrate(settings, folder, file)
-    stages = count_stages(settings, read_geometry(settings, folder), _benchmarks_of(plan))
+    geometry = read_geometry(settings, folder)
+    stages = count_stages(settings, geometry, _benchmarks_of(plan), plan.inverted())
     found = read_calibration(settings, file)
     print(report(profile, stages, found, shutil.disk_usage(".").free))
 
@@ -219,9 +220,9 @@ def device_name(device: torch.device) -> str:
 
 
 def _benchmarks_of(plan: Plan) -> dict[str, list[str]]:
-    methods = [*plan.settings.recordings, *plan.settings.variants]
-    found = {name: plan.benchmarks_of(name) for name in methods}
-    return found | {INVERTED: plan.inverted_benchmarks()}
+    settings = plan.settings
+    methods = [*settings.recordings, *settings.mask_recordings, *settings.variants]
+    return {name: plan.benchmarks_of(name) for name in methods}
 
 
 def _key(settings: Settings) -> str:

@@ -42,7 +42,7 @@ def run(settings: Settings, benchmark: str, root: Path, out: Path) -> None:
         DsegError: There is no such benchmark, an image is unreadable, or as `base_model`.
     """
     entry, size = settings.benchmark(benchmark), settings.inversion.batch_size
-    samples = open_benchmark(entry.layout, root, images=entry.images)[:IMAGES]
+    samples = open_benchmark(entry.layout, root, images=entry.images, limit=entry.limit)[:IMAGES]
     with base_model(settings.model, "inversion.batch_size", size) as pipe:
         parts = [
             _measure(pipe, settings, name, samples[start : start + size])
