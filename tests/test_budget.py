@@ -63,7 +63,8 @@ def test_passes_by_hand(plan: Plan) -> None:
 def test_bytes_by_hand(plan: Plan) -> None:
     settings, found = plan.settings, stages(plan)
     count = settings.prompts.count
-    image, cross, affinity = 64 * 64 * 3, 16 * 16 * 2, 256 * settings.attention.neighbours * 6
+    image, affinity = 64 * 64 * 3, 256 * settings.attention.neighbours * 6
+    cross = sum(2 * (16 // stride) ** 2 for stride in settings.attention.cross_strides)
     assert found["synthesis"].size == count * (image + cross + affinity)
     kept = len(settings.inversion.timesteps)
     assert found["inversion"].size == count * kept * 2 * 12 * 16 * 16
