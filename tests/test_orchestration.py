@@ -85,6 +85,9 @@ def test_dvc_yaml_of_runs_on_benchmarks_that_are_not_here(root, tmp_path, monkey
     settings = load_settings(PARAMS, profile_params(profile)[1:])
     for benchmark in settings.benchmarks.values():
         (tmp_path / benchmark.root).mkdir(parents=True)
+    names = tmp_path / settings.prompts.classes.file
+    names.parent.mkdir(parents=True)
+    names.touch()
     said = (root / dvc_file(profile)).read_text()
     assert said == document(profile), f"run `python -m dseg dvc --profile {profile}`"
 
