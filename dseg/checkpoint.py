@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -56,8 +57,9 @@ def write_heads(
         "about": dict(about),
     }
     metadata = {_HEADER_KEY: json.dumps(header, sort_keys=True, separators=(",", ":"))}
+    # Trainings may share statistics, which safetensors refuses to write twice.
     tensors = {
-        f"{training}.{name}": value.contiguous()
+        f"{training}.{name}": value.clone(memory_format=torch.contiguous_format)
         for training, state in enumerate(states)
         for name, value in state.items()
     }
