@@ -81,7 +81,6 @@ def fold(state: Mapping[str, Tensor], index: int, projection: Projection) -> dic
     folded = dict(state)
     folded[f"{linear}.weight"] = (weight @ projection.basis.double()).float()[:, :, None, None]
     folded[f"{linear}.bias"] = (state[f"{linear}.bias"].double() - weight @ mean.double()).float()
-    # Copies: the states of several trainings, which are written together, must not share memory.
-    folded[f"{standard}.mean"] = projection.mean[:, None, None].clone()
-    folded[f"{standard}.deviation"] = projection.deviation[:, None, None].clone()
+    folded[f"{standard}.mean"] = projection.mean[:, None, None]
+    folded[f"{standard}.deviation"] = projection.deviation[:, None, None]
     return folded

@@ -70,9 +70,8 @@ def test_passes_by_hand(plan: Plan) -> None:
 def test_bytes_by_hand(plan: Plan) -> None:
     settings, found = plan.settings, stages(plan)
     count = settings.prompts.count
-    assert settings.attention.cross_strides == (1, 2, 4)
-    image, cross = 64 * 64 * 3, (16 * 16 + 8 * 8 + 4 * 4) * 2
-    affinity = 256 * settings.attention.neighbours * 6
+    image, affinity = 64 * 64 * 3, 256 * settings.attention.neighbours * 6
+    cross = sum(2 * (16 // stride) ** 2 for stride in settings.attention.cross_strides)
     assert found["synthesis"].size == count * (image + cross + affinity)
     kept = len(settings.inversion.timesteps)
     assert found["inversion"].size == count * kept * 2 * 12 * 16 * 16
