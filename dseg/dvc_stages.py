@@ -27,8 +27,8 @@ from dseg.shards import write_atomically
 HEADER = (
     "# Derived from the workflow by `python -m dseg dvc --profile {profile}`; not to be edited.\n"
 )
-# Training the base model is a run of its own; what is in MLflow is no artifact.
-NOT_STAGES = re.compile(r"all|base(_\w+)?|tracking")
+# Training the base model and what judges it is a run of its own; what is in MLflow is no artifact.
+NOT_STAGES = re.compile(r"all|base(_\w+)?|instruments|tracking")
 # Sections, and where the settings file of a job takes overrides of them from.
 OVERRIDES = {
     "recording": ("recordings", "mask_recordings"),
