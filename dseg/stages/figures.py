@@ -46,7 +46,7 @@ SECTIONS = (
     "evaluation",
 )
 CLASSES, IMAGES = 12, 10  # columns of the galleries
-AXIS = "IoU, %, mean and 95 % interval over images and trainings"
+AXIS = "IoU, % (95 % interval)"
 
 
 def run(
