@@ -187,7 +187,7 @@ def test_a_click_moves_the_point_and_the_affinity(page):
 
 def test_a_weight_changes_the_mask_and_reset_brings_it_back(page):
     before, mask = sources(page), pixels(page, "mask")
-    page.fill("#tau input[type=number]", "1")
+    page.fill("#tau input[type=number]", "0.5")
     page.keyboard.press("Enter")
     wait(page, before, "mask")
     assert (pixels(page, "mask") != mask).any()
