@@ -7,7 +7,7 @@
 
 `rivals`: mean IoU of the rows `mask_methods` of params.yaml that start from the usual recording, on
 noised and inverted renders of the domain of `val` and on noised ones of `shift`, and p that
-AttentionCut is better (sign-flip test, two-sided, Holm over the rows). `energy`: each term's mean share
+AttentionCut differs (sign-flip test, Holm over the rows). `energy`: each term's mean share
 of the energy at its minimum, and the IoU lost without it. `tried`: IoU with one setting of
 `attentioncut` changed at a time. `grabcut`: the grid its settings were chosen from. With --docs the
 table also replaces what stands between its two markers in that file. Settings were chosen on seed
@@ -258,7 +258,7 @@ def main() -> None:
     table = f"{make(settings, options.images, seed)}\n\n"
     table += f"Percent; {options.images} renders of seed {seed}"
     table += {
-        "rivals": "; p: AttentionCut is better (sign-flip test, two-sided, Holm over the rows).",
+        "rivals": "; p: AttentionCut differs (two-sided sign-flip test, Holm over the rows).",
         "energy": "; share of the energy at its minimum, mean over images.",
         "tried": "; change of IoU.",
         "grabcut": ".",
