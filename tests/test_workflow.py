@@ -22,7 +22,7 @@ DVC = "workflow/profiles/smoke/dvc.yaml"
 PARAMS = "workflow/profiles/smoke/params.yaml"
 SNAKEMAKE = "snakemake", "--config", "profile=smoke", "--nolock"
 NOTHING = "Nothing to be done"
-SCORED = {"evaluation", "tables", "figures"}
+SCORED = {"evaluation", "tables", "figures", "claims"}
 PREDICTED = {"head", "prediction", "predictions_index"} | SCORED
 CUT = {"attentioncut", "masks_index", "recording_masks", "recording_masks_index", "mask_methods"}
 
