@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dseg.attention import AttentionMaps, AttentionPlan, Recorder, noun_columns, record_attention
 from dseg.attentioncut import attention_cut
-from dseg.crossmap import combine
+from dseg.crossmap import choose, combine
 from dseg.features import decoder_channels, decoder_features
 from dseg.head import Architecture, build, loss
 from dseg.pipeline import (
@@ -216,7 +216,8 @@ def time_cut(
 ) -> float:
     """AttentionCut of one image, from recorded attention; seconds on one core."""
     image = decode(pipe, _latents(pipe, 1))[0]
-    cross = combine([values[0] for values in maps.cross.values()])
+    crosses = {stride: values[0] for stride, values in maps.cross.items()}
+    cross = combine(choose(crosses, settings.cross_strides))
     indices, weights = maps.affinity_indices[0], maps.affinity_weights[0]
     return seconds(
         lambda: attention_cut(cross, indices, weights, image, settings),

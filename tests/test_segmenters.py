@@ -1,5 +1,6 @@
 """The head and AttentionCut as methods: the same mask for an image wherever it stands."""
 
+import json
 import shutil
 
 import numpy as np
@@ -53,6 +54,22 @@ def test_attentioncut_needs_the_settings_but_no_weights(exported, images, tmp_pa
     (result,) = load_attentioncut(copy, "moon", device="cpu").segment(images[:1])
     assert result.soft.shape == images[0].shape[:2]
     assert result.remark in REMARKS.values()
+
+
+def test_attentioncut_reads_the_strides_of_the_cut_whatever_a_run_records(
+    exported, images, tmp_path
+):
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    assert config["attention"]["cross_strides"] == [1, 2]
+    assert config["attentioncut"]["cross_strides"] == [1]
+    config["attention"]["cross_strides"] = [1]
+    (copy / "config.json").write_text(json.dumps(config))
+    first, second = (
+        load_attentioncut(folder, "moon", device="cpu").segment(images[:1])[0]
+        for folder in (exported, copy)
+    )
+    np.testing.assert_array_equal(first.soft, second.soft)
 
 
 def test_attentioncut_depends_on_the_noun(exported, images):

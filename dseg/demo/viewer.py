@@ -107,8 +107,9 @@ class Viewer:
         self.settings = settings
         self.segmenter = segmenter
         attention = settings.attention
+        # Of the resolutions that a run records, those that the cut reads.
         self.plan = AttentionPlan(
-            attention.cross_strides, attention.affinity_stride, attention.neighbours
+            settings.attentioncut.cross_strides, attention.affinity_stride, attention.neighbours
         )
 
     @cached_property

@@ -109,11 +109,10 @@ class AttentionCutMethod:
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, Sequence[str]]:
         """As `dseg.segmenter.Method`; the mask filter does not drop masks but remarks on them."""
         config, pipe = self._config, self._pipe
-        attention = config.attention
+        attention, cut = config.attention, config.attentioncut
         latents, timesteps = self._latents(images)
-        plan = AttentionPlan(
-            attention.cross_strides, attention.affinity_stride, attention.neighbours
-        )
+        # Of the resolutions that a run records, those that the cut reads.
+        plan = AttentionPlan(cut.cross_strides, attention.affinity_stride, attention.neighbours)
         maps = record(pipe, latents, timesteps, [self._phrase] * len(images), plan)
         masks = [
             attention_cut(
@@ -121,7 +120,7 @@ class AttentionCutMethod:
                 maps.affinity_indices[row],
                 maps.affinity_weights[row],
                 image,
-                config.attentioncut,
+                cut,
             )
             for row, image in enumerate(images)
         ]

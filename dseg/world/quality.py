@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dseg.datasets import Samples
 
-PLAN = AttentionPlan((1,), 1, 64)  # what the default run records
+PLAN = AttentionPlan((1,), 1, 64)  # what AttentionCut reads in the default run
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
 BATCH = 32
 
