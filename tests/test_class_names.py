@@ -3,11 +3,11 @@
 import hashlib
 import http.server
 import json
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loopback import running
 
 from dseg.errors import DsegError
 from dseg.stages import class_names
@@ -29,16 +29,11 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_address[1]}/names.json"
-    monkeypatch.setitem(LISTS, "imagenet", replace(LISTS["imagenet"], address=address))
     monkeypatch.chdir(tmp_path)
-    yield folder / "names.json"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(Handler) as port:
+        address = f"http://127.0.0.1:{port}/names.json"
+        monkeypatch.setitem(LISTS, "imagenet", replace(LISTS["imagenet"], address=address))
+        yield folder / "names.json"
 
 
 def test_text_and_json_are_the_same_names(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from dseg.world.instruments import (
     train_classifier,
     train_segmenter,
 )
+from dseg.world.quality import mean_iou, true_masks
 
 SECTIONS = ("seed", "world.size", "instruments")
 CLASSIFIER_FILE, SEGMENTER_FILE = "classifier.safetensors", "segmenter.safetensors"
@@ -70,15 +71,10 @@ def measure(classifier: KindClassifier, segmenter: Network, samples: Samples) ->
     images = np.stack([sample.image() for sample in samples])
     named = name_kinds(classifier, images)
     right = [name == sample.noun for name, sample in zip(named, samples, strict=True)]
-    overlaps = []
-    for mask, sample in zip(oracle_masks(segmenter, images), samples, strict=True):
-        truth = sample.mask()
-        assert truth is not None  # a saliency layout has masks
-        overlaps.append(np.sum(mask & truth) / max(1, np.sum(mask | truth)))
     return {
         "images": len(samples),
         "classifier_accuracy": float(np.mean(right)),
-        "segmenter_iou": float(np.mean(overlaps)),
+        "segmenter_iou": mean_iou(oracle_masks(segmenter, images), true_masks(samples)),
     }
 
 

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from dseg.attention import AttentionPlan
 from dseg.crossmap import normalise, otsu
+from dseg.head import iou
 from dseg.pipeline import decode, encode, timestep_at
 from dseg.prompts import item_seed
 from dseg.recording import noised, noun_prompt, record
@@ -57,14 +59,26 @@ def localisation(maps: np.ndarray, samples: Samples, exponent: float = 1.0) -> f
         exponent: Of each value; below 1 it compresses the range, so that a part that draws most
             of the attention does not push the rest of the object below the threshold.
     """
-    scores = []
-    for cross, sample in zip(maps, samples, strict=True):
+    masks, truths = [], true_masks(samples)
+    for cross in maps:
+        values = normalise(resize(cross**exponent, (truths.shape[1], truths.shape[2])))
+        masks.append(values > otsu(values))
+    return mean_iou(np.stack(masks), truths)
+
+
+def true_masks(samples: Samples) -> np.ndarray:
+    """True masks bool (n, H, W) of renders, which have one size."""
+    truths = []
+    for sample in samples:
         truth = sample.mask()
         assert truth is not None  # a saliency layout has masks
-        values = normalise(resize(cross**exponent, (truth.shape[0], truth.shape[1])))
-        mask = values > otsu(values)
-        scores.append(np.sum(mask & truth) / max(1, np.sum(mask | truth)))
-    return float(np.mean(scores))
+        truths.append(truth)
+    return np.stack(truths)
+
+
+def mean_iou(masks: np.ndarray, truths: np.ndarray) -> float:
+    """Mean IoU of masks with the true ones, both bool (n, H, W)."""
+    return float(iou(torch.from_numpy(masks), torch.from_numpy(truths)).double().mean())
 
 
 def sample(
