@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dseg.settings import MAIN_MASKS, WORLD, FeaturesSettings, RecordingSettings, Settings
+from dseg.mask_settings import RecordingSettings
+from dseg.settings import MAIN_MASKS, WORLD, FeaturesSettings, Settings
 
 Key = tuple[str | int, ...]
 

@@ -19,6 +19,7 @@ from dseg.attentioncut import attention_cut
 from dseg.crossmap import choose, combine
 from dseg.features import decoder_channels, decoder_features
 from dseg.head import Architecture, build, loss
+from dseg.mask_settings import AttentionCutSettings
 from dseg.pipeline import (
     decode,
     embed,
@@ -29,7 +30,7 @@ from dseg.pipeline import (
     predict,
     train_timesteps,
 )
-from dseg.settings import AttentionCutSettings, Settings
+from dseg.settings import Settings
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -17,14 +17,12 @@ from typing import Annotated, Any, Literal
 from pydantic import ValidationError
 
 from dseg.errors import DsegError
+from dseg.mask_settings import AttentionCutSettings, AttentionSettings, RecordingSettings
 from dseg.pipeline import model_identity
 from dseg.section import FROM_LIST, Count, Fraction, Section, Slug, Text, Texts
 from dseg.settings import (
-    AttentionCutSettings,
-    AttentionSettings,
     FeaturesSettings,
     InversionSettings,
-    RecordingSettings,
 )
 from dseg.shards import write_atomically
 

@@ -22,8 +22,9 @@ from dseg.mask_baselines import (
     threshold_half,
     walk_otsu,
 )
+from dseg.mask_settings import MaskMethodSettings
 from dseg.normalised_cut import diffcut, tokencut, tokencut_told
-from dseg.settings import MaskMethodSettings, Settings
+from dseg.settings import Settings
 
 _FIXED: Mapping[str, Baseline] = {
     "threshold": threshold_half,

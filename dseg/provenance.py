@@ -26,6 +26,7 @@ NOT_INPUTS = frozenset(
         ".base_settings",
         ".config",
         ".errors",
+        ".mask_settings",
         ".progress",
         ".section",
         ".settings",

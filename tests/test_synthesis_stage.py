@@ -16,7 +16,7 @@ pytest_plugins = ("tiny_pipeline",)
 COUNT = 5
 
 
-def settings(folder: Path, model: Path, **synthesis: int) -> Settings:
+def settings(folder: Path, model: Path, **synthesis: int | None) -> Settings:
     values = {
         "seed": 0,
         "model": {"path": str(model), "revision": None, "dtype": "float32", "device": "cpu"},
@@ -26,7 +26,13 @@ def settings(folder: Path, model: Path, **synthesis: int) -> Settings:
             "contexts": ["sand", "sky"],
             "count": COUNT,
         },
-        "synthesis": {"steps": 3, "guidance": 2.0, "batch_size": 1, "items_per_shard": 2},
+        "synthesis": {
+            "steps": 3,
+            "guidance": 2.0,
+            "batch_size": 1,
+            "items_per_shard": 2,
+            "limit": None,
+        },
         "attention": {
             "cross_strides": [1, 2],
             "affinity_stride": 1,
@@ -97,3 +103,15 @@ def test_there_is_no_further_shard(tiny_pipeline: Path, prompts: Path, tmp_path:
     with pytest.raises(DsegError, match="no shard 3: 5 items by 2 make 3 shards"):
         run(settings(tmp_path, tiny_pipeline), prompts, 3, tmp_path / "x.safetensors")
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_limit_takes_the_first_prompts(
+    tiny_pipeline: Path, prompts: Path, tmp_path: Path
+) -> None:
+    whole = synthesise(settings(tmp_path, tiny_pipeline, items_per_shard=9), prompts, tmp_path, 1)
+    few = settings(tmp_path, tiny_pipeline, items_per_shard=2, limit=3)
+    shard = synthesise(few, prompts, tmp_path, 2)
+    assert shard.ids == whole.ids[:3]
+    np.testing.assert_array_equal(shard.fields["image"], whole.fields["image"][:3])
+    with pytest.raises(DsegError, match="shard"):
+        run(few, prompts, 2, tmp_path / "2.safetensors")

@@ -27,8 +27,8 @@ def run(settings: Settings, prompts: Path, shard: int, out: Path) -> None:
     Raises:
         DsegError: There is no such shard, or as `base_model` and `synthesise`.
     """
-    table = read_prompts(prompts)
     synthesis, attention = settings.synthesis, settings.attention
+    table = read_prompts(prompts).iloc[: synthesis.limit]
     items = shard_range(len(table), synthesis.items_per_shard, shard)
     table = table.iloc[items.start : items.stop]
     plan = AttentionPlan(attention.cross_strides, attention.affinity_stride, attention.neighbours)

@@ -1,0 +1,176 @@
+"""The artifacts of a run, shard by shard: what there is to compute, and where each file lies."""
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from dseg import comparison
+from dseg.jobs import job_settings
+from dseg.settings import MAIN_MASKS, HeadSettings, Settings
+from dseg.shards import INDEX_NAME, shard_count, shard_name
+
+
+class RunShards:
+    """Shards of the run of one profile, by its settings."""
+
+    def __init__(self, profile: str, settings: Settings) -> None:
+        """Of the run of `profile`, which has these settings."""
+        self.profile = profile
+        self.settings = settings
+
+    def artifact(self, path: str) -> str:
+        """Path of an artifact of this run."""
+        return f"artifacts/{self.profile}/{path}"
+
+    def synthetic_shards(self, folder: str) -> list[str]:
+        """The shards of a folder that holds one item for each prompt."""
+        per_shard = self.settings.synthesis.items_per_shard
+        return self._shards(folder, self.settings.prompts.count, per_shard)
+
+    def recording_shards(self, folder: str) -> list[str]:
+        """The shards folder/<recording>/<benchmark>/... of all recordings."""
+        return [
+            path
+            for recording in self.settings.recordings
+            for benchmark in self.benchmarks_of(recording)
+            for path in self._recording_shards(folder, recording, benchmark)
+        ]
+
+    def attention_shards(self) -> list[str]:
+        """The shards of all recorded attention on given images."""
+        return list(dict.fromkeys(self.recording_shards("recording") + self.mask_method_shards()))
+
+    def mask_method_shards(self) -> list[str]:
+        """The recorded attention that mask methods start from."""
+        return [
+            path
+            for recording in comparison.mask_recordings(self.settings)
+            for benchmark in comparison.mask_benchmarks(self.settings)
+            for path in self._recording_shards("recording", recording, benchmark)
+        ]
+
+    def round_trips(self) -> list[str]:
+        """The measured round trips, where ways to invert are compared."""
+        if comparison.ROUND_TRIP not in comparison.tables(self.settings):
+            return []
+        return [self.artifact(f"round_trip/{comparison.held_out(self.settings)[0]}.parquet")]
+
+    def recording_latents(self, wildcards: Any) -> list[str]:
+        """The inverted latents that a job of the stage recording reads, if any."""
+        recording = self.settings.recorded(wildcards.recording)
+        if recording.latents != "inversion":
+            return []
+        return self._inversion_shards(recording.inversion, wildcards.benchmark)
+
+    def evaluated_shards(self) -> list[str]:
+        """The soft masks of all methods on all benchmarks."""
+        return self.recording_shards("recording_masks") + self.prediction_shards()
+
+    def head_latents(self, wildcards: Any) -> list[str]:
+        """The inverted latents that the head of a job's wildcard is trained on, if any."""
+        features, head = self.settings.variant(wildcards.variant)
+        if head.input != "features":
+            return []
+        return self.synthetic_shards(f"inversion/{features.inversion}")
+
+    def head_masks(self, wildcards: Any) -> list[str]:
+        """The masks of synthetic images that the head of a job's wildcard learns."""
+        _, head = self.settings.variant(wildcards.variant)
+        return self.synthetic_shards(_masks_folder(head))
+
+    def prediction_latents(self, wildcards: Any) -> list[str]:
+        """The inverted latents that a job of the stage prediction reads, if any."""
+        features, head = self.settings.variant(wildcards.variant)
+        if head.input != "features":
+            return []
+        return self._inversion_shards(features.inversion, wildcards.benchmark)
+
+    def synthetic_inversion_shards(self) -> list[str]:
+        """The inverted latents of the synthetic images, of all inversions that a head reads."""
+        settings = self.settings
+        read = [settings.variant(name) for name in settings.variants]
+        names = {features.inversion for features, head in read if head.input == "features"}
+        return [
+            path
+            for name in settings.inversions
+            if name in names
+            for path in self.synthetic_shards(f"inversion/{name}")
+        ]
+
+    def mask_set_shards(self) -> list[str]:
+        """The masks of synthetic images by other methods, of all that a head learns."""
+        heads = [self.settings.variant(name)[1] for name in self.settings.variants]
+        folders = sorted({_masks_folder(head) for head in heads} - {"masks"})
+        return [path for folder in folders for path in self.synthetic_shards(folder)]
+
+    def inversion_shards(self) -> list[str]:
+        """The inverted latents of the benchmarks' images that something is computed on."""
+        return [path for pair in self.inverted() for path in self._inversion_shards(*pair)]
+
+    def inverted(self) -> list[tuple[str, str]]:
+        """Every inversion with every benchmark on which a recording or a head reads it."""
+        settings = self.settings
+        readers = {
+            name: settings.recorded(name).inversion
+            for name in [*settings.recordings, *settings.mask_recordings]
+            if settings.recorded(name).latents == "inversion"
+        }
+        for name in settings.variants:
+            features, head = settings.variant(name)
+            if head.input == "features":
+                readers[name] = features.inversion
+        needed = {
+            (inversion, benchmark)
+            for method, inversion in readers.items()
+            for benchmark in self.benchmarks_of(method)
+        }
+        return [
+            pair for pair in product(settings.inversions, settings.benchmarks) if pair in needed
+        ]
+
+    def prediction_shards(self) -> list[str]:
+        """The shards predictions/<variant>/<benchmark>/... of all heads."""
+        return [
+            path
+            for variant in self.settings.variants
+            for benchmark in self.benchmarks_of(variant)
+            for path in self._shards(
+                f"predictions/{variant}/{benchmark}",
+                self.settings.benchmark(benchmark).taken,
+                job_settings(self.settings, variant=variant).inversion.items_per_shard,
+            )
+        ]
+
+    def benchmarks_of(self, method: str) -> list[str]:
+        """The benchmarks that some table or figure shows a recording or a variant on."""
+        settings = self.settings
+        shown = [] if method in settings.mask_recordings else comparison.held_out(settings)
+        if method in comparison.main_methods(settings):
+            shown = shown + comparison.box_benchmarks(settings)
+        if method in comparison.mask_recordings(settings):
+            shown = shown + comparison.mask_benchmarks(settings)
+        return [name for name in settings.benchmarks if name in shown]
+
+    def _inversion_shards(self, inversion: str, benchmark: str) -> list[str]:
+        per_shard = self.settings.inverted(inversion).items_per_shard
+        images = self.settings.benchmark(benchmark).taken
+        return self._shards(f"benchmark_inversion/{inversion}/{benchmark}", images, per_shard)
+
+    def _recording_shards(self, folder: str, recording: str, benchmark: str) -> list[str]:
+        per_shard = self.settings.recorded(recording).items_per_shard
+        images = self.settings.benchmark(benchmark).taken
+        return self._shards(f"{folder}/{recording}/{benchmark}", images, per_shard)
+
+    def _shards(self, folder: str, items: int, per_shard: int) -> list[str]:
+        count = shard_count(items, per_shard)
+        return [self.artifact(f"{folder}/{shard_name(index, count)}") for index in range(count)]
+
+    def indices(self, shards: Sequence[str]) -> list[str]:
+        """The index of each folder that these shards lie in."""
+        folders = dict.fromkeys(Path(path).parent for path in shards)
+        return [(folder / INDEX_NAME).as_posix() for folder in folders]
+
+
+def _masks_folder(head: HeadSettings) -> str:
+    return "masks" if head.masks == MAIN_MASKS else f"mask_sets/{head.masks}"
