@@ -5,7 +5,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dseg.mask_settings import RecordingSettings
-from dseg.settings import MAIN_MASKS, WORLD, FeaturesSettings, Settings
+from dseg.settings import (
+    MAIN_MASKS,
+    MAIN_SYNTHESIS,
+    RENDERS,
+    TRUE_MASKS,
+    WORLD,
+    FeaturesSettings,
+    HeadSettings,
+    Settings,
+)
 
 Key = tuple[str | int, ...]
 
@@ -52,15 +61,12 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
                     "expected {noun} or the word object, whose attention is read with maps: "
                     f"attention; got {features.prompt!r}",
                 )
-        if head.masks not in (MAIN_MASKS, *settings.mask_methods):
+        yield from _pair_contradictions(settings, head, changes.get("head", {}), own)
+        if head.masks not in (MAIN_MASKS, TRUE_MASKS, *settings.mask_methods):
             yield (
                 (*(own if "masks" in changes.get("head", {}) else ()), "head", "masks"),
-                f"expected {MAIN_MASKS} or another of mask_methods, got {head.masks!r}",
-            )
-        if head.pairs is not None and head.pairs > prompts.count:
-            yield (
-                (*(own if "pairs" in changes.get("head", {}) else ()), "head", "pairs"),
-                f"expected at most prompts.count = {prompts.count}, got {head.pairs}",
+                f"expected {MAIN_MASKS}, {TRUE_MASKS} or another of mask_methods, got "
+                f"{head.masks!r}",
             )
     for name, benchmark in settings.benchmarks.items():
         if not benchmark.root.startswith(WORLD):
@@ -97,6 +103,48 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
         )
 
 
+def _pair_contradictions(
+    settings: Settings, head: HeadSettings, changes: Mapping[str, Any], own: Key
+) -> Iterator[tuple[Key, str]]:
+    """What a head asks for of the images and masks it learns.
+
+    Args:
+        settings: The whole settings.
+        head: The section head with the changes of one variant.
+        changes: What the variant changes of it.
+        own: The variant.
+    """
+
+    def where(key: str) -> Key:
+        return (*(own if key in changes else ()), "head", key)
+
+    known = (MAIN_SYNTHESIS, *settings.syntheses)
+    if head.synthesis not in known:
+        yield (
+            where("synthesis"),
+            f"expected {MAIN_SYNTHESIS} or one of syntheses, got {head.synthesis!r}",
+        )
+        return
+    if head.synthesis != MAIN_SYNTHESIS:
+        wanted = TRUE_MASKS if head.synthesis == RENDERS else MAIN_MASKS
+        if head.masks != wanted:
+            yield (
+                where("masks"),
+                f"expected {wanted}, all that synthesis {head.synthesis} has, got {head.masks!r}",
+            )
+    elif head.masks == TRUE_MASKS:
+        yield where("masks"), f"expected other masks: synthesis {RENDERS} alone has true ones"
+    images = min(
+        settings.prompts.count,
+        settings.synthesised(head.synthesis).limit or settings.prompts.count,
+    )
+    for key, value in (("prompts", head.prompts), ("pairs", head.pairs)):
+        if value is not None and value > images:
+            yield where(key), f"expected at most the {images} images that there are, got {value}"
+    if head.pairs is not None and head.prompts is not None and head.pairs > head.prompts:
+        yield where("pairs"), f"expected at most head.prompts = {head.prompts}, got {head.pairs}"
+
+
 def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
     """What mask methods ask for, and no recording has."""
     strides = settings.attention.cross_strides
@@ -109,6 +157,11 @@ def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
     for name in settings.mask_recordings:
         if name in settings.recordings:
             yield ("mask_recordings", name), "expected another name: recordings has it already"
+    if MAIN_SYNTHESIS in settings.syntheses:
+        yield (
+            ("syntheses", MAIN_SYNTHESIS),
+            "expected another name: main is the section synthesis as it is",
+        )
     known = [*settings.recordings, *settings.mask_recordings]
     for name, method in settings.mask_methods.items():
         if method.recording not in known:

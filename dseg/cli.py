@@ -25,6 +25,7 @@ COMMANDS = {
     "prompts": ("stages.prompts", "run", "class names and templates -> prompts"),
     "synthesis": ("stages.synthesis", "run", "prompts -> images with their attention"),
     "attentioncut": ("stages.attentioncut", "run", "images with their attention -> masks"),
+    "renders": ("stages.renders", "run", "prompts -> renders with true masks, to train heads on"),
     "mask-sets": ("stages.mask_sets", "run", "the same by another mask method, to train heads on"),
     "recording": ("stages.recording", "run", "images of a benchmark -> their attention"),
     "inversion": ("stages.inversion", "run", "synthetic images -> latents on their trajectory"),

@@ -273,7 +273,7 @@ def _recording_label(settings: Settings, name: str) -> str:
 def _variant_label(settings: Settings, name: str) -> str:
     features, head = settings.variant(name)
     table = table_of(settings, name)
-    if table in ("inversions", "blocks", "heads", "masks"):
+    if table in ("inversions", "blocks", "heads", "masks", "syntheses"):
         return f"head, {ablation_label(settings, table, name)}"
     inputs = f"head, {LATENTS[features.source]} features"
     if features.source != "clean" and features.timesteps != settings.features.timesteps:

@@ -32,6 +32,7 @@ HEADER = (
 NOT_STAGES = re.compile(r"all|base(_\w+)?|instruments|tracking")
 # Sections, and where the settings file of a job takes overrides of them from.
 OVERRIDES = {
+    "synthesis": ("syntheses",),
     "recording": ("recordings", "mask_recordings"),
     "features": ("variants",),
     "head": ("variants",),

@@ -214,10 +214,12 @@ _ABLATIONS = {
     "blocks": ("What is read of the U-Net", "features", ""),
     "heads": ("Heads and losses, on the same features", "head", ""),
     "masks": (
-        "Masks to learn from, on the same synthetic images",
+        "Masks to learn from",
         "masks",
-        "Filtered: without the pairs that the mask filter drops.",
+        "On the same synthetic images, but for true masks: those are of as many renders. Filtered: "
+        "without the pairs that the mask filter drops.",
     ),
+    "syntheses": ("Images to learn from, with their masks by AttentionCut", "images", ""),
     "pairs": ("Number of synthetic training pairs", "pairs", ""),
 }
 

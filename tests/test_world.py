@@ -29,6 +29,7 @@ ANNOTATED = {
     "dseg/world/splits.py",
     "dseg/stages/world.py",
     "dseg/world/instruments.py",
+    "dseg/world/renders.py",
     "dseg/demo/viewer.py",
 }
 METHOD = ("prompts", "synthesis", "attentioncut", "inversion", "mask_sets", "head", "prediction")
