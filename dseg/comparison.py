@@ -33,7 +33,14 @@ MASK_RECORDING = "attentioncut-noise"  # mask methods start from its attention, 
 MASK_REFERENCE = "otsu"
 FULL_METHOD = "attentioncut"
 
-_FIRST = (CHOSEN_ON, "test", "shift", "multi")  # other benchmarks come after, by name
+_FIRST = (
+    CHOSEN_ON,
+    "test",
+    "mild",
+    "shift",
+    "harsh",
+    "multi",
+)  # other benchmarks come after, by name
 _METHODS = {  # mask methods in the order of the table
     "threshold": "fixed threshold",
     "otsu": "Otsu",

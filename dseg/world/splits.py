@@ -1,6 +1,6 @@
 """The evaluation splits of the embedded world, in the layouts of public benchmarks.
 
-`val`, `test` and `shift` are laid out like ECSSD (`images/`, `ground_truth_mask/`), `multi` like
+`val`, `test`, `shift` and its two other strengths are laid out like ECSSD (`images/`, `ground_truth_mask/`), `multi` like
 PASCAL VOC (`JPEGImages/`, `Annotations/`, `ImageSets/Main/`), so the same readers serve both.
 Images are PNG, where the public sets have JPEG, so that nothing is lost. `captions.csv` (id, noun,
 caption) is an addition of ours.
@@ -30,12 +30,18 @@ class Split:
     layout: Literal["saliency", "voc"]
     domain: Literal["train", "shift"] = "train"
     objects: tuple[int, int] = (1, 1)
+    strength: float = 1.0
+    """Of the shift, relative to the run's."""
+    scenes: str | None = None
+    """The split whose scenes these are, shifted more or less; None: its own."""
 
 
 SPLITS: dict[str, Split] = {
     "val": Split("saliency"),
     "test": Split("saliency"),
+    "mild": Split("saliency", domain="shift", strength=0.5, scenes="shift"),
     "shift": Split("saliency", domain="shift"),
+    "harsh": Split("saliency", domain="shift", strength=1.5, scenes="shift"),
     "multi": Split("voc", objects=(2, 3)),
 }
 
@@ -56,14 +62,17 @@ def split_seed(run_seed: int, split: str) -> int:
 def draw_split(
     name: str, run_seed: int, count: int, *, size: int = 64, shift_strength: float = 0.5
 ) -> Scenes:
-    """Render the scenes of a split; DsegError if the world has none of that name."""
+    """Render the scenes of a split; DsegError if the world has none of that name.
+
+    A strength beyond 1 is taken for 1, the harshest that there is.
+    """
     split = find_split(name)
     return annotated_scenes(
         count,
-        split_seed(run_seed, name),
+        split_seed(run_seed, split.scenes or name),
         size=size,
         domain=split.domain,
-        shift_strength=shift_strength,
+        shift_strength=min(1.0, shift_strength * split.strength),
         objects=split.objects,
     )
 
