@@ -8,6 +8,7 @@ from dseg.mask_settings import RecordingSettings
 from dseg.settings import (
     MAIN_MASKS,
     MAIN_SYNTHESIS,
+    ORACLE_MASKS,
     RENDERS,
     TRUE_MASKS,
     WORLD,
@@ -62,11 +63,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
                     f"attention; got {features.prompt!r}",
                 )
         yield from _pair_contradictions(settings, head, changes.get("head", {}), own)
-        if head.masks not in (MAIN_MASKS, TRUE_MASKS, *settings.mask_methods):
+        if head.masks not in (MAIN_MASKS, ORACLE_MASKS, TRUE_MASKS, *settings.mask_methods):
             yield (
                 (*(own if "masks" in changes.get("head", {}) else ()), "head", "masks"),
-                f"expected {MAIN_MASKS}, {TRUE_MASKS} or another of mask_methods, got "
-                f"{head.masks!r}",
+                f"expected {MAIN_MASKS}, {ORACLE_MASKS}, {TRUE_MASKS} or another of "
+                f"mask_methods, got {head.masks!r}",
             )
     for name, benchmark in settings.benchmarks.items():
         if not benchmark.root.startswith(WORLD):
@@ -163,6 +164,14 @@ def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
             "expected another name: main is the section synthesis as it is",
         )
     known = [*settings.recordings, *settings.mask_recordings]
+    scored = settings.instruments.scored
+    if scored is not None and scored > settings.prompts.count:
+        yield (
+            ("instruments", "scored"),
+            f"expected at most prompts.count = {settings.prompts.count}, got {scored}",
+        )
+    for name in {ORACLE_MASKS, TRUE_MASKS} & settings.mask_methods.keys():
+        yield ("mask_methods", name), f"expected another name: {name} masks are no mask method's"
     for name, method in settings.mask_methods.items():
         if method.recording not in known:
             yield (

@@ -27,6 +27,8 @@ class InstrumentsSettings(Section):
     """Renders each instrument is trained on."""
     epochs: Count
     """Passes over them."""
+    scored: Count | None
+    """Synthetic images on which the oracle segmenter judges mask methods; null: none."""
 
 
 class AutoencoderSettings(Section):

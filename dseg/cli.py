@@ -27,6 +27,8 @@ COMMANDS = {
     "attentioncut": ("stages.attentioncut", "run", "images with their attention -> masks"),
     "renders": ("stages.renders", "run", "prompts -> renders with true masks, to train heads on"),
     "mask-sets": ("stages.mask_sets", "run", "the same by another mask method, to train heads on"),
+    "oracle-masks": ("stages.oracle_masks", "run", "the same by the oracle segmenter"),
+    "synthetic-masks": ("stages.synthetic_masks", "run", "mask methods judged by the oracle"),
     "recording": ("stages.recording", "run", "images of a benchmark -> their attention"),
     "inversion": ("stages.inversion", "run", "synthetic images -> latents on their trajectory"),
     "benchmark-inversion": ("stages.benchmark_inversion", "run", "the same for a benchmark"),

@@ -24,6 +24,7 @@ from dseg.settings import Settings
 
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
+SYNTHETIC_MASKS = "mask-methods-synthetic"  # where an instrument judges synthetic images
 ROUND_TRIP = "round-trip"  # beside the ablation of ways to invert
 # Public benchmarks by the names they have in profiles, in the order of their tables.
 PUBLIC_MASKS = ("ecssd", "duts-te", "dut-omron")
@@ -102,6 +103,15 @@ def mask_methods(settings: Settings) -> dict[str, str]:
             label = f"{label} {change}".rstrip()
         labels[name] = label + _recording_note(settings, method.recording)
     return _distinct(labels)
+
+
+def synthetic_mask_methods(settings: Settings) -> dict[str, str]:
+    """Those that start from `MASK_RECORDING`: of a synthetic image, that is its own attention."""
+    return {
+        name: label
+        for name, label in mask_methods(settings).items()
+        if settings.mask_methods[name].recording == MASK_RECORDING
+    }
 
 
 def mask_recordings(settings: Settings) -> list[str]:
@@ -196,6 +206,8 @@ def tables(settings: Settings) -> list[str]:
     ]
     if "inversions" in names:
         names.append(ROUND_TRIP)
+    if settings.instruments.scored is not None:
+        names.append(SYNTHETIC_MASKS)
     if public(settings, PUBLIC_MASKS):
         names.append("saliency-benchmarks")
     if public(settings, PUBLIC_BOXES):

@@ -27,9 +27,10 @@ from dseg.shards import write_atomically
 HEADER = (
     "# Derived from the workflow by `python -m dseg dvc --profile {profile}`; not to be edited.\n"
 )
-# Training the base model is a run of its own, and so is what judges it: `all` does not make them,
-# and DVC commits no stage whose files are not there. What is in MLflow is no artifact.
-NOT_STAGES = re.compile(r"all|base(_\w+)?|instruments|tracking")
+# Training the base model is a run of its own: `all` does not make it, and DVC commits no stage
+# whose files are not there. What is in MLflow is no artifact.
+NOT_STAGES = re.compile(r"all|base(_\w+)?|tracking")
+INSTRUMENTS = "instruments"  # likewise, where nothing but the base model's card asks for them
 # Sections, and where the settings file of a job takes overrides of them from.
 OVERRIDES = {
     "synthesis": ("syntheses",),
@@ -157,7 +158,7 @@ def stages_of(
     """
     groups: dict[frozenset[str], list[str]] = {}
     for name, rule in sorted(rules.items()):
-        if NOT_STAGES.fullmatch(name):
+        if NOT_STAGES.fullmatch(name) or (name == INSTRUMENTS and not _is_read(rules, name)):
             continue
         own = frozenset(_folder(path) for path in rule.outputs or rule.inputs)
         sharing = [folders for folders in groups if folders & own]
@@ -178,6 +179,15 @@ def stages_of(
         title = names[0] if len(folders) > 1 else Path(*folders).name
         stages[title] = {key: value for key, value in stage.items() if value}
     return stages
+
+
+def _is_read(rules: Mapping[str, Rule], name: str) -> bool:
+    """Whether a rule of some stage reads what this one writes."""
+    return any(
+        rule.inputs & rules[name].outputs
+        for other, rule in rules.items()
+        if other != name and not NOT_STAGES.fullmatch(other)
+    )
 
 
 def _out(folder: str) -> Any:

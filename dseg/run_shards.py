@@ -11,6 +11,7 @@ from dseg.jobs import job_settings
 from dseg.settings import (
     MAIN_MASKS,
     MAIN_SYNTHESIS,
+    ORACLE_MASKS,
     RENDERS,
     FeaturesSettings,
     HeadSettings,
@@ -139,15 +140,30 @@ class RunShards:
         ]
 
     def mask_set_shards(self) -> list[str]:
-        """The masks of synthetic images by other methods, all that a head learns."""
-        return sorted(
-            {
-                path
-                for _, head in self._heads()
-                if _masks_folder(head).startswith("mask_sets/")
-                for path in self._learnt(head, _masks_folder(head))
-            }
-        )
+        """The masks of synthetic images by other methods, all that a head learns or that judge."""
+        learnt = {
+            path
+            for _, head in self._heads()
+            if _masks_folder(head).startswith("mask_sets/")
+            for path in self._learnt(head, _masks_folder(head))
+        }
+        return sorted(learnt | {*self.scored_shards(f"mask_sets/{ORACLE_MASKS}")})
+
+    def scored_shards(self, folder: str) -> list[str]:
+        """The shards of a folder that hold the images on which an oracle judges mask methods."""
+        scored = self.settings.instruments.scored or 0
+        count = shard_count(scored, self.settings.synthesis.items_per_shard)
+        return self.synthetic_shards(folder)[:count]
+
+    def synthetic_masks(self) -> list[str]:
+        """The scores of mask methods on synthetic images, if an oracle judges them."""
+        if self.settings.instruments.scored is None:
+            return []
+        return [self.artifact("synthetic_masks/images.parquet")]
+
+    def quality(self) -> list[str]:
+        """How good the instruments are, where one judges mask methods."""
+        return [self.artifact("instruments/quality.json")] if self.synthetic_masks() else []
 
     def inversion_shards(self) -> list[str]:
         """The inverted latents of the benchmarks' images that something is computed on."""

@@ -41,6 +41,7 @@ Mode = Literal["multi", "single"]
 Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
 WORLD = "world/"
 MAIN_MASKS = "attentioncut"  # the masks of the stage; those of other mask methods are made beside
+ORACLE_MASKS = "oracle"  # of the instrument
 TRUE_MASKS = "true"  # of renders, which alone have them
 MAIN_SYNTHESIS = "main"  # the synthetic images of the section synthesis as it is
 RENDERS = "renders"  # rendered instead of synthesised
@@ -153,7 +154,7 @@ class HeadSettings(Section):
     synthesis: Slug
     """Whose images are learnt: main, or another of `syntheses`."""
     masks: Slug
-    """Whose masks are learnt: attentioncut, another of `mask_methods`, or true, of renders."""
+    """Whose masks are learnt: attentioncut, another of `mask_methods`, oracle, or renders' true."""
     filter: bool
     """Whether pairs whose mask the filter dropped are left out."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)]

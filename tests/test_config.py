@@ -213,7 +213,7 @@ def test_variant_merges_its_overrides(default):
         ),
         (
             "variants: {a: {head: {masks: guess}}}",
-            "variants.a.head.masks: expected attentioncut, true or another of",
+            "variants.a.head.masks: expected attentioncut, oracle, true or another of",
         ),
         ("head: {pairs: 481}", "changes.yaml: head.pairs: expected at most the 480 images"),
         ("prompts: {count: 200}", "variants.pairs-240.head.pairs: expected at most the 200"),
@@ -223,6 +223,8 @@ def test_variant_merges_its_overrides(default):
             "head.pairs: expected at most head.prom",
         ),
         ("head: {synthesis: other}", "head.synthesis: expected main or one of syntheses, got"),
+        ("instruments: {scored: 481}", "instruments.scored: expected at most prompts.count = 480"),
+        ("mask_methods: {oracle: {method: otsu}}", "mask_methods.oracle: expected another name"),
         ("syntheses: {main: {}}", "syntheses.main: expected another name: main is the section"),
         ("head: {masks: 'true'}", "head.masks: expected other masks: synthesis renders alone"),
         (

@@ -18,6 +18,7 @@ SECTIONS = (
     "recording",
     "recordings",
     "mask_recordings",
+    "instruments.scored",
     "inversion",
     "inversions",
     "features",
@@ -37,6 +38,8 @@ def run(
     masks: Sequence[Path],
     out: Path,
     round_trips: Sequence[Path] = (),
+    synthetic_masks: Sequence[Path] = (),
+    quality: Sequence[Path] = (),
 ) -> None:
     """Write tables/<table>.{csv,md,tex,html} and metrics.json.
 
@@ -47,12 +50,16 @@ def run(
         masks: All shards of masks of the synthetic images.
         out: Folder results/<profile>.
         round_trips: Table of the stage round_trip, where ways to invert are compared.
+        synthetic_masks: Table of the stage synthetic_masks, where an oracle judges mask methods.
+        quality: quality.json of the stage instruments, likewise.
 
     Raises:
         DsegError: A table or shard is not usable, or their contents contradict each other.
     """
     mode = settings.evaluation.mode
-    scores = read_scores(evaluation, mask_methods, masks, mode, round_trips)
+    scores = read_scores(
+        evaluation, mask_methods, masks, mode, round_trips, synthetic_masks, quality
+    )
     public = build_benchmark_tables(settings, read_table(evaluation / SCORES))
     for table in [*build_tables(settings, scores), *public]:
         write_table(table, out / "tables")

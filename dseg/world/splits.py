@@ -1,9 +1,9 @@
 """The evaluation splits of the embedded world, in the layouts of public benchmarks.
 
-`val`, `test`, `shift` and its two other strengths are laid out like ECSSD (`images/`, `ground_truth_mask/`), `multi` like
-PASCAL VOC (`JPEGImages/`, `Annotations/`, `ImageSets/Main/`), so the same readers serve both.
-Images are PNG, where the public sets have JPEG, so that nothing is lost. `captions.csv` (id, noun,
-caption) is an addition of ours.
+`val`, `test`, `shift` and its two other strengths are laid out like ECSSD (`images/`,
+`ground_truth_mask/`), `multi` like PASCAL VOC (`JPEGImages/`, `Annotations/`, `ImageSets/Main/`),
+so the same readers serve both. Images are PNG, where the public sets have JPEG, so that nothing is
+lost. `captions.csv` (id, noun, caption) is an addition of ours.
 """
 
 from __future__ import annotations
