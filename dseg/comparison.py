@@ -105,13 +105,10 @@ def mask_methods(settings: Settings) -> dict[str, str]:
     return _distinct(labels)
 
 
-def synthetic_mask_methods(settings: Settings) -> dict[str, str]:
+def synthetic_mask_methods(settings: Settings) -> list[str]:
     """Those that start from `MASK_RECORDING`: of a synthetic image, that is its own attention."""
-    return {
-        name: label
-        for name, label in mask_methods(settings).items()
-        if settings.mask_methods[name].recording == MASK_RECORDING
-    }
+    methods = settings.mask_methods
+    return [name for name in methods if methods[name].recording == MASK_RECORDING]
 
 
 def mask_recordings(settings: Settings) -> list[str]:

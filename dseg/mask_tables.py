@@ -59,8 +59,7 @@ def synthetic_mask_table(settings: Settings, scores: Scores) -> Table:
         raise ValueError("no scores of mask methods on synthetic images")
     table = judged.masks.sort_values("id")
     of_method = {name: rows["iou"].to_numpy() for name, rows in table.groupby("method")}
-    labels = comparison.synthetic_mask_methods(settings)
-    ordered = {name: of_method.get(name, np.empty(0)) for name in labels}
+    ordered = {name: of_method.get(name, np.empty(0)) for name in comparison.mask_methods(settings)}
     per_image = table.drop_duplicates("id")
     count = len(per_image)
     lost = count - int(per_image["found"].sum())

@@ -18,8 +18,6 @@ from dseg.stages.mask_methods import score_methods
 from dseg.world.instruments import name_kinds
 
 SECTIONS = (
-    "recordings",
-    "recording",
     "attentioncut",
     "mask_methods",
     "evaluation.protocol",
