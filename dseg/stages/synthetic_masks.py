@@ -60,6 +60,8 @@ def run(
         if shard.ids != masks.ids:
             raise DsegError(f"{mask_path}: masks of other images than {path}: make them again")
         ids = shard.ids[:left]
+        if not ids:
+            break
         left -= len(ids)
         rows = [
             row
