@@ -20,7 +20,8 @@ from dseg.ablations import (
     ordered_variants,
     table_of,
 )
-from dseg.settings import Settings
+from dseg.settings import WORLD, Settings
+from dseg.world.strengths import STRENGTHS, shift_strength
 
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
@@ -32,6 +33,7 @@ PUBLIC_BOXES = ("voc07", "voc12", "coco20k")
 CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not held out
 MASK_RECORDING = "attentioncut-noise"  # mask methods start from its attention, or name another
 MASK_REFERENCE = "otsu"
+ABLATION_FIGURE, SHIFT_FIGURE = "ablation-", "shift"
 FULL_METHOD = "attentioncut"
 
 _FIRST = (
@@ -256,9 +258,23 @@ def box_benchmarks(settings: Settings) -> list[str]:
 def figures(settings: Settings) -> list[str]:
     """Names of the figures; each is drawn in every run, and says so if it has nothing to show."""
     galleries = [f"gallery-{name}" for name in held_out(settings)]
-    several = [name for name in ABLATIONS if len(ablation(settings, name)) > 1]
-    more = ["ablations"] if set(several) - set(TABLES) else []
-    return ["masks", *galleries, "mask-methods", "precision-recall", "pairs", *more]
+    changed = [
+        f"{ABLATION_FIGURE}{name}"
+        for name in ABLATIONS
+        if name != "pairs" and len(ablation(settings, name)) > 1
+    ]
+    more = [SHIFT_FIGURE] if len(shifts(settings)) > 2 else []
+    return ["masks", *galleries, "mask-methods", "precision-recall", "pairs", *changed, *more]
+
+
+def shifts(settings: Settings) -> dict[str, float]:
+    """Benchmarks of the embedded world that differ in the strength of the shift, by it."""
+    strengths = {
+        name: shift_strength(benchmark.root.removeprefix(WORLD), settings.world.shift_strength)
+        for name, benchmark in settings.benchmarks.items()
+        if benchmark.root.startswith(WORLD) and benchmark.root.removeprefix(WORLD) in STRENGTHS
+    }
+    return dict(sorted(strengths.items(), key=lambda item: item[1]))
 
 
 def _benchmarks(settings: Settings) -> list[str]:

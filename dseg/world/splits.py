@@ -21,6 +21,7 @@ from PIL import Image
 
 from dseg.errors import DsegError
 from dseg.world.renderer import Scenes, annotated_scenes
+from dseg.world.strengths import shift_strength as strength_of
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,6 @@ class Split:
     layout: Literal["saliency", "voc"]
     domain: Literal["train", "shift"] = "train"
     objects: tuple[int, int] = (1, 1)
-    strength: float = 1.0
-    """Of the shift, relative to the run's."""
     scenes: str | None = None
     """The split whose scenes these are, shifted more or less; None: its own."""
 
@@ -39,9 +38,9 @@ class Split:
 SPLITS: dict[str, Split] = {
     "val": Split("saliency"),
     "test": Split("saliency"),
-    "mild": Split("saliency", domain="shift", strength=0.5, scenes="shift"),
+    "mild": Split("saliency", domain="shift", scenes="shift"),
     "shift": Split("saliency", domain="shift"),
-    "harsh": Split("saliency", domain="shift", strength=1.5, scenes="shift"),
+    "harsh": Split("saliency", domain="shift", scenes="shift"),
     "multi": Split("voc", objects=(2, 3)),
 }
 
@@ -64,15 +63,16 @@ def draw_split(
 ) -> Scenes:
     """Render the scenes of a split; DsegError if the world has none of that name.
 
-    A strength beyond 1 is taken for 1, the harshest that there is.
+    `shift_strength` is that of the split `shift`, of which others have a share.
     """
     split = find_split(name)
+    shifted = split.domain == "shift"
     return annotated_scenes(
         count,
         split_seed(run_seed, split.scenes or name),
         size=size,
         domain=split.domain,
-        shift_strength=min(1.0, shift_strength * split.strength),
+        shift_strength=strength_of(name, shift_strength) if shifted else 0.0,
         objects=split.objects,
     )
 
