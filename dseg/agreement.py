@@ -96,6 +96,13 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
             f"expected one of evaluation.modes ({', '.join(evaluation.modes)}), got "
             f"{evaluation.mode!r}",
         )
+    known = [*settings.recordings, *settings.variants]
+    for name in evaluation.postprocessed or ():
+        if name not in known:
+            yield (
+                ("evaluation", "postprocessed"),
+                f"expected some of recordings and variants ({', '.join(known)}), got {name!r}",
+            )
     if "none" not in evaluation.postprocessing:
         yield (
             ("evaluation", "postprocessing"),

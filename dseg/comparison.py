@@ -26,6 +26,7 @@ from dseg.world.strengths import STRENGTHS, shift_strength
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
 SYNTHETIC_MASKS = "mask-methods-synthetic"  # where an instrument judges synthetic images
+POSTPROCESSING = "postprocessing"
 ROUND_TRIP = "round-trip"  # beside the ablation of ways to invert
 # Public benchmarks by the names they have in profiles, in the order of their tables.
 PUBLIC_MASKS = ("ecssd", "duts-te", "dut-omron")
@@ -205,6 +206,8 @@ def tables(settings: Settings) -> list[str]:
     ]
     if "inversions" in names:
         names.append(ROUND_TRIP)
+    if len(settings.evaluation.postprocessing) > 1 and postprocessed(settings):
+        names.append(POSTPROCESSING)
     if settings.instruments.scored is not None:
         names.append(SYNTHETIC_MASKS)
     if public(settings, PUBLIC_MASKS):
@@ -212,6 +215,12 @@ def tables(settings: Settings) -> list[str]:
     if public(settings, PUBLIC_BOXES):
         names.append("localisation-benchmarks")
     return names
+
+
+def postprocessed(settings: Settings) -> list[str]:
+    """Methods that are named as scored after every post-processing, in the order of the tables."""
+    named = settings.evaluation.postprocessed or ()
+    return [name for name in methods(settings) if name in named]
 
 
 def is_rgb(settings: Settings, method: str) -> bool:

@@ -202,6 +202,9 @@ class EvaluationSettings(Section):
     """The one that tables and figures show."""
     postprocessing: Annotated[tuple[Postprocessing, ...], FROM_LIST, SOME, DISTINCT]
     """What is done to masks before they are scored; tables and figures show none."""
+    postprocessed: Annotated[tuple[Slug, ...], FROM_LIST, DISTINCT] | None
+    """Methods scored after every post-processing and in every mode, the others as they are shown;
+    null: all."""
     truth: Literal["protocol", "half"]
     """Where grey true masks are cut: as the protocol's code does, or above one half in all."""
     box: Literal["largest", "all"]

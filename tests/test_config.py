@@ -225,6 +225,7 @@ def test_variant_merges_its_overrides(default):
         ("head: {synthesis: other}", "head.synthesis: expected main or one of syntheses, got"),
         ("instruments: {scored: 481}", "instruments.scored: expected at most prompts.count = 480"),
         ("mask_methods: {oracle: {method: otsu}}", "mask_methods.oracle: expected another name"),
+        ("evaluation: {postprocessed: [guess]}", "evaluation.postprocessed: expected some of rec"),
         ("syntheses: {main: {}}", "syntheses.main: expected another name: main is the section"),
         ("head: {masks: 'true'}", "head.masks: expected other masks: synthesis renders alone"),
         (

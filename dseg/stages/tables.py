@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from dseg import comparison
 from dseg.benchmark_tables import build_benchmark_tables
 from dseg.config import Settings
+from dseg.postprocessing_table import postprocessing_table
 from dseg.shards import write_atomically
-from dseg.stages.scores import SCORES, read_scores, read_table
+from dseg.stages.scores import IMAGES, SCORES, read_scores, read_table
 from dseg.table import FORMS, Table
 from dseg.tables import build_tables, metrics
 
@@ -15,6 +17,9 @@ SECTIONS = (
     "seed",
     "prompts.count",
     "benchmarks",
+    "synthesis.guidance",
+    "synthesis.steps",
+    "syntheses",
     "recording",
     "recordings",
     "mask_recordings",
@@ -61,7 +66,10 @@ def run(
         evaluation, mask_methods, masks, mode, round_trips, synthetic_masks, quality
     )
     public = build_benchmark_tables(settings, read_table(evaluation / SCORES))
-    for table in [*build_tables(settings, scores), *public]:
+    made = [*build_tables(settings, scores), *public]
+    if comparison.POSTPROCESSING in comparison.tables(settings):
+        made.append(postprocessing_table(settings, scores, read_table(evaluation / IMAGES)))
+    for table in made:
         write_table(table, out / "tables")
     _write(json.dumps(metrics(settings, scores), indent=1) + "\n", out / METRICS)
 

@@ -35,6 +35,8 @@ SECTIONS = (
     "mask_methods",
     "variants",
     "evaluation",
+    "syntheses",
+    "instruments",
     "tracking",
 )
 STORE = Path("mlflow.db")
