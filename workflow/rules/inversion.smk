@@ -35,3 +35,19 @@ if plan.complete(plan.synthetic_inversion_shards()):
             "../../environment.yml"
         shell:
             "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+
+
+# The same for further sets of images.
+use rule inversion as syntheses_inversion with:
+    input:
+        synthesis=plan.inverted_images,
+        prompts=rules.prompts.output,
+        model=plan.model(),
+        settings=plan.stamps("inversion", "{inversion}"),
+        code=plan.code("inversion"),
+    output:
+        plan.artifact(
+            "syntheses_inversion/{synthesis}/{inversion}/{shard}-of-{total}.safetensors"
+        ),
+    log:
+        plan.log("syntheses_inversion/{synthesis}/{inversion}/{shard}-of-{total}"),

@@ -16,3 +16,20 @@ rule renders:
         "python -m dseg renders --settings {input.settings} --prompts {input.prompts}"
         " --shard {wildcards.shard} --images {output.images} --masks {output.masks}"
         " 2>&1 | tee {log}"
+
+
+# Without a head that learns from them there are none, and a rule without files is no rule.
+if plan.complete(plan.further_shards()):
+
+    rule further_index:
+        input:
+            shards=plan.complete(plan.further_shards()),
+            code=plan.code("index"),
+        output:
+            plan.indices(plan.further_shards()),
+        log:
+            plan.log("syntheses/index"),
+        conda:
+            "../../environment.yml"
+        shell:
+            "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
