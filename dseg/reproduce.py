@@ -8,12 +8,9 @@ records of Snakemake's) is marked so. What is touched is only what content hashe
 
 import fcntl
 import json
-import os
-import platform
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,12 +19,12 @@ from typing import Any
 
 import yaml
 
+from dseg.duration import counted
 from dseg.dvc_stages import dvc_file
 from dseg.dvc_stages import run as derive
 from dseg.errors import DsegError
 from dseg.plan import Plan
 from dseg.profiles import DEFAULT_PROFILE
-from dseg.shards import write_atomically
 from dseg.stages.readme import run as update_readme
 
 TARGETS = ("all",)
@@ -85,10 +82,9 @@ def _reproduce(plan: Plan) -> None:
             pending = _pending(plan, TARGETS)
     if pending:
         from_nothing = not Path(plan.artifact("prompts")).exists()
-        began = time.monotonic()
-        _compute(plan)
-        if from_nothing:
-            _write_duration(Path(plan.result("run.json")), time.monotonic() - began)
+        results = Path(plan.result("run.json"))
+        with counted(Path(plan.folder()), results, from_nothing=from_nothing):
+            _compute(plan)
         changes = _changes(file)
     if changes:
         _call("dvc", "commit", "--quiet", "--force", file.as_posix())
@@ -101,13 +97,6 @@ def _reproduce(plan: Plan) -> None:
         update_readme(Path(plan.results()))
     if not pending:
         print("nothing to be done: all results are up to date")
-
-
-def _write_duration(path: Path, seconds: float) -> None:
-    """Keep how long a run from nothing took, and on what, for README.md."""
-    facts = {"seconds": round(seconds), "cores": os.cpu_count(), "machine": platform.machine()}
-    text = json.dumps(facts, indent=1) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def read_stages(file: Path) -> dict[str, Stage]:
