@@ -171,7 +171,7 @@ def _compute(plan: Plan) -> None:
     logs = Path(plan.artifact("logs"))
     before = {path: path.stat().st_mtime_ns for path in logs.rglob("*.log")}
     try:
-        _snakemake(plan, TARGETS, *QUIET)
+        _snakemake(plan, TARGETS, "--prioritize", plan.longest_head(), *QUIET)
     except DsegError as error:
         errors = [
             line.removeprefix("error: ")

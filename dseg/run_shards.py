@@ -91,6 +91,17 @@ class RunShards:
         """The soft masks of all methods on all benchmarks."""
         return self.recording_shards("recording_masks") + self.prediction_shards()
 
+    def longest_head(self) -> str:
+        """The head whose training takes longest: begun last, all others would wait for it."""
+        heads = {name: self.settings.variant(name)[1] for name in self.settings.variants}
+        every = self.settings.prompts.count
+        work = {
+            name: (head.pairs or head.prompts or every) * head.epochs * head.seeds
+            for name, head in heads.items()
+        }
+        of_features = [name for name in heads if heads[name].input == "features"] or [*heads]
+        return self.artifact(f"head/{max(of_features, key=work.__getitem__)}/head.safetensors")
+
     def head_images(self, wildcards: Any) -> list[str]:
         """The images that the head of a job's wildcard learns."""
         _, head = self.settings.variant(wildcards.variant)

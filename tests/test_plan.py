@@ -173,6 +173,12 @@ def test_a_head_reads_the_shards_of_its_first_prompts_alone(checkout):
     assert plan.indices(plan.mask_set_shards()) == []
 
 
+def test_the_longest_head_is_that_with_most_pairs(checkout):
+    params = checkout / "params.yaml"
+    change(params, "variants", long={"head": {"pairs": 400, "epochs": 99}})
+    assert Plan("embedded").longest_head() == "artifacts/embedded/head/long/head.safetensors"
+
+
 def test_further_syntheses_have_folders_of_their_own(checkout):
     params = checkout / "params.yaml"
     weak = {"guidance": 1.0, "limit": 300, "items_per_shard": 100}
