@@ -24,8 +24,9 @@ from dseg.dvc_stages import dvc_file
 from dseg.dvc_stages import run as derive
 from dseg.errors import DsegError
 from dseg.plan import Plan
-from dseg.profiles import DEFAULT_PROFILE
+from dseg.profiles import DEFAULT_PROFILE, STUDY_PROFILE
 from dseg.stages.readme import run as update_readme
+from dseg.stages.readme import write_study
 
 TARGETS = ("all",)
 QUIET = ("--quiet", "host", "rules")
@@ -95,6 +96,8 @@ def _reproduce(plan: Plan) -> None:
         _snakemake(plan, ["tracking"], *QUIET, quiet=True)
     if plan.profile == DEFAULT_PROFILE:
         update_readme(Path(plan.results()))
+    if plan.profile == STUDY_PROFILE:
+        write_study(Path(plan.results()), Path(plan.claims_page()))
     if not pending:
         print("nothing to be done: all results are up to date")
 

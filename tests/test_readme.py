@@ -8,7 +8,7 @@ import yaml
 
 from dseg.config import load_settings, sections
 from dseg.errors import DsegError
-from dseg.readme import BEGIN, END, replace_block
+from dseg.readme import BEGIN, END, STUDY_BEGIN, STUDY_END, replace_block
 from dseg.stages import readme
 
 TABLE = "**Saliency**\n\n| method | IoU |\n| --- | --: |\n| head | 80.1 |\n"
@@ -58,6 +58,29 @@ def test_missing_results_leave_the_page_alone(results, page):
 def test_markers_must_be_there_once_and_in_order(text):
     with pytest.raises(DsegError, match=r"README\.md"):
         replace_block(text, "new")
+
+
+CLAIMS = (
+    "# Claims\n\nText.\n\n| claim | verdict |\n| --- | --- |\n| [A.](#a) | undecided |\n\n## A\n"
+)
+
+
+def test_the_studys_verdicts_are_put_between_their_markers(tmp_path):
+    results, claims = tmp_path / "results" / "study", tmp_path / "docs" / "claims.md"
+    for folder in (results, claims.parent):
+        folder.mkdir(parents=True)
+    claims.write_text(CLAIMS)
+    (results / "run.json").write_text('{"seconds": 4000, "runs": 2, "cores": 2, "machine": "m"}')
+    page = tmp_path / "README.md"
+    page.write_text(f"# Title\n\n{STUDY_BEGIN}\nold\n{STUDY_END}\n\nThe rest.\n")
+    readme.write_study(results, claims, page)
+    text = page.read_text()
+    assert "| [A.](docs/claims.md#a) | undecided |" in text and "old" not in text
+    assert "1 h 6 min on 2 CPU cores (m), in 2 parts" in text and text.endswith("The rest.\n")
+    claims.write_text("# Claims\n")
+    with pytest.raises(DsegError, match=r"docs/claims\.md: no table of verdicts"):
+        readme.write_study(results, claims, page)
+    assert page.read_text() == text
 
 
 def test_the_page_of_this_repository_shows_its_results(root):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dseg.errors import DsegError
 from dseg.progress import format_seconds
-from dseg.readme import replace_block, results_block
+from dseg.readme import STUDY_BEGIN, STUDY_END, replace_block, results_block, study_block
 from dseg.shards import write_atomically
 
 DURATION = "run.json"
@@ -33,14 +33,44 @@ def run(results: Path, readme: Path = Path("README.md")) -> None:
     folder = results.resolve().relative_to(readme.resolve().parent).as_posix()
     table = (results / TABLE).read_text(encoding="utf-8")
     block = results_block(table, f"{folder}/{GALLERY}", CAPTION, folder)
-    duration = results / DURATION
-    if duration.is_file():
-        facts = json.loads(duration.read_text(encoding="utf-8"))
-        block += (
-            f" A run from nothing took {format_seconds(facts['seconds'])} on {facts['cores']} CPU "
-            f"cores ({facts['machine']}), the installation apart."
-        )
     old = readme.read_text(encoding="utf-8")
-    new = replace_block(old, block)
+    _write(readme, old, replace_block(old, block + _duration(results)))
+
+
+def write_study(results: Path, claims: Path, readme: Path = Path("README.md")) -> None:
+    """Write the verdicts of the study into README.md; nothing is written if they are there.
+
+    Args:
+        results: Folder of the study's results.
+        claims: Its page of claims.
+        readme: The file, in a folder above both.
+
+    Raises:
+        DsegError: The page or the file is missing, or lacks the table or the markers.
+    """
+    for path in (claims, readme):
+        if not path.is_file():
+            raise DsegError(f"{path}: no such file; run the stage claims first")
+    root = readme.resolve().parent
+    page, folder = (path.resolve().relative_to(root).as_posix() for path in (claims, results))
+    block = study_block(claims.read_text(encoding="utf-8"), page, folder) + _duration(results)
+    old = readme.read_text(encoding="utf-8")
+    _write(readme, old, replace_block(old, block, STUDY_BEGIN, STUDY_END))
+
+
+def _duration(results: Path) -> str:
+    """How long a run from nothing took, a sentence; empty where it was not measured."""
+    duration = results / DURATION
+    if not duration.is_file():
+        return ""
+    facts = json.loads(duration.read_text(encoding="utf-8"))
+    parts = f", in {facts['runs']} parts" if facts.get("runs", 1) > 1 else ""
+    return (
+        f" A run from nothing took {format_seconds(facts['seconds'])} on {facts['cores']} CPU "
+        f"cores ({facts['machine']}){parts}, the installation apart."
+    )
+
+
+def _write(readme: Path, old: str, new: str) -> None:
     if new != old:
         write_atomically(readme, lambda temporary: temporary.write_text(new, encoding="utf-8"))
