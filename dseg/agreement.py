@@ -171,12 +171,7 @@ def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
             "expected another name: main is the section synthesis as it is",
         )
     known = [*settings.recordings, *settings.mask_recordings]
-    scored = settings.instruments.scored
-    if scored is not None and scored > settings.prompts.count:
-        yield (
-            ("instruments", "scored"),
-            f"expected at most prompts.count = {settings.prompts.count}, got {scored}",
-        )
+    yield from _oracle_contradictions(settings)
     for name in {ORACLE_MASKS, TRUE_MASKS} & settings.mask_methods.keys():
         yield ("mask_methods", name), f"expected another name: {name} masks are no mask method's"
     for name, method in settings.mask_methods.items():
@@ -192,6 +187,23 @@ def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
                 ("mask_methods", name, "cross_strides"),
                 f"expected some of attention.cross_strides {list(strides)}, got {list(own)}",
             )
+
+
+def _oracle_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
+    """What the oracle segmenter is asked for, and cannot give."""
+    scored, limit = settings.instruments.scored, settings.synthesis.limit
+    count = settings.prompts.count
+    if scored is not None and scored > count:
+        yield ("instruments", "scored"), f"expected at most prompts.count = {count}, got {scored}"
+    elif scored is not None and limit is not None and scored > limit:
+        yield ("instruments", "scored"), f"expected at most synthesis.limit = {limit}, got {scored}"
+    learnt = [name for name in settings.variants if settings.variant(name)[1].masks == ORACLE_MASKS]
+    if (learnt or scored is not None) and "val" not in settings.world.images:
+        asking = f"head.masks: {ORACLE_MASKS}" if learnt else "instruments.scored"
+        yield (
+            ("world", "images"),
+            f"expected val among them, on which the oracle that {asking} asks for is measured",
+        )
 
 
 def _latents(

@@ -196,6 +196,11 @@ def _out(folder: str) -> Any:
 
 def _command(names: list[str], rules: Mapping[str, Rule], profile: str) -> str:
     targets = [name for name in names if rules[name].target]
+    # Files that none of these leads to are asked for themselves: they would not be made, and with
+    # no target at all Snakemake would turn to everything.
+    read = {path for name in names for path in rules[name].inputs}
+    made = {path for name in names if not rules[name].target for path in rules[name].outputs}
+    targets += sorted(made - read)
     chosen = [] if profile == DEFAULT_PROFILE else ["--config", f"profile={profile}"]
     # --nolock: DVC has a lock of its own, and Snakemake's outlives a run that was killed.
     options = ["--nolock", "--quiet", "host", "progress", "rules", "--allowed-rules"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dseg import comparison
+from dseg.errors import DsegError
 from dseg.scores import Scores
 from dseg.settings import Settings
 from dseg.statistics import Comparison, mean_interval
@@ -52,25 +53,31 @@ def synthetic_mask_table(settings: Settings, scores: Scores) -> Table:
     """The same on synthetic images, whose mask an oracle segmenter says.
 
     Raises:
-        ValueError: The scores have none of synthetic images.
+        DsegError: The scores have none of synthetic images.
     """
     judged = scores.synthetic
     if judged is None:
-        raise ValueError("no scores of mask methods on synthetic images")
-    table = judged.masks.sort_values("id")
+        raise DsegError(
+            "instruments.scored: no scores of mask methods on synthetic images were given; run the "
+            "stage synthetic_masks, or set it to null"
+        )
+    per_image = judged.masks.drop_duplicates("id")
+    table = judged.masks[judged.masks["found"]].sort_values("id")
     of_method = {name: rows["iou"].to_numpy() for name, rows in table.groupby("method")}
     ordered = {name: of_method.get(name, np.empty(0)) for name in comparison.mask_methods(settings)}
-    per_image = table.drop_duplicates("id")
-    count = len(per_image)
-    lost = count - int(per_image["found"].sum())
+    count, found = len(per_image), int(per_image["found"].sum())
+    dropped = int((per_image["found"] & ~per_image["kept"]).sum())
+    full = table[(table["method"] == comparison.FULL_METHOD) & table["named"]]["iou"]
+    on_named = f"; on those alone AttentionCut has {100 * full.mean():.1f}" if len(full) else ""
     note = (
         "IoU in percent with the masks of the oracle segmenter, a network trained on renders with "
         f"true masks, whose own IoU is {100 * judged.oracle_iou:.1f} on {judged.oracle_images} "
-        f"renders of val. Mean over the first {count} synthetic images, none filtered out, with "
-        "the attention of their synthesis. A classifier trained on renders names the prompted "
-        f"kind on {100 * per_image['named'].mean():.1f} % of them "
-        f"({100 * judged.classifier:.1f} % on val). The filter would drop the oracle's mask on "
-        f"{lost}. Protocol {settings.evaluation.protocol}. {INTERVAL} p: {TEST}, corrected by Holm."
+        f"renders of val. Of the first {count} synthetic images, those {found} on which it finds "
+        "an object are scored, with the attention of their synthesis and none filtered out; the "
+        f"filter would drop the oracle's mask on {dropped} of them. A classifier trained on "
+        f"renders names the prompted kind on {100 * per_image['named'].mean():.1f} % of the "
+        f"{count} ({100 * judged.classifier:.1f} % on val){on_named}. Protocol "
+        f"{settings.evaluation.protocol}. {INTERVAL} p: {TEST}, corrected by Holm."
     )
     return _table(
         comparison.SYNTHETIC_MASKS,

@@ -14,7 +14,7 @@ class SyntheticScores:
     """What an oracle segmenter says of mask methods on synthetic images, and how good it is.
 
     Attributes:
-        masks: method, id, iou, acc, named, found: as the stage synthetic_masks writes.
+        masks: method, id, iou, acc, named, found, kept: as the stage synthetic_masks writes.
         oracle_iou: Mean IoU of the oracle's own masks on renders of val, in [0, 1].
         oracle_images: How many these are.
         classifier: Share of them whose kind the classifier names, which says `named`.

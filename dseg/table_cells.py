@@ -22,6 +22,7 @@ def against(scores: Mapping[str, np.ndarray], reference: str, seed: int) -> dict
 
 
 def adjust(tests: Mapping[K, Comparison]) -> dict[K, float]:
+    """The p values of some tests, corrected by Holm among them."""
     return dict(zip(tests, holm([each.p_value for each in tests.values()]), strict=True))
 
 
@@ -36,6 +37,7 @@ def show(interval: Interval | None = None, *, signed: bool = False) -> str:
 
 
 def exact(interval: Interval | None = None) -> tuple[str, str, str]:
+    """Value, low and high in percent, for machines; three empty texts for no interval."""
     if interval is None:
         return "", "", ""
     value, low, high = (100 * number for number in (interval.value, interval.low, interval.high))
@@ -43,4 +45,5 @@ def exact(interval: Interval | None = None) -> tuple[str, str, str]:
 
 
 def p_text(value: float) -> str:
+    """A p value, like ``0.012``, or ``4e-05`` where three decimals would say 0."""
     return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"

@@ -146,6 +146,10 @@ def metrics(settings: Settings, scores: Scores) -> dict[str, float]:
     masks = scores.masks
     means = masks["iou"].groupby("masks/" + masks["benchmark"] + "/" + masks["method"] + "/iou")
     flat |= dict(means.mean())
+    if scores.synthetic is not None:
+        judged = scores.synthetic.masks
+        names = "masks/synthetic/" + judged["method"] + "/iou"
+        flat |= dict(judged["iou"].groupby(names).mean().dropna())
     percent = {str(name): round(100 * float(value), 2) for name, value in flat.items()}
     return dict(sorted(percent.items())) | {"masks/kept": scores.kept}
 

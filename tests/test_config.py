@@ -224,6 +224,15 @@ def test_variant_merges_its_overrides(default):
         ),
         ("head: {synthesis: other}", "head.synthesis: expected main or one of syntheses, got"),
         ("instruments: {scored: 481}", "instruments.scored: expected at most prompts.count = 480"),
+        (
+            "instruments: {scored: 400}\nsynthesis: {limit: 300}",
+            "instruments.scored: expected at most synthesis.limit = 300, got 400",
+        ),
+        (
+            "instruments: {scored: 80}\nworld: {images: {test: 8}}\n"
+            "benchmarks: {test: {layout: saliency, root: world/test, images: 8}}",
+            "world.images: expected val among them, on which the oracle that instruments.scored",
+        ),
         ("mask_methods: {oracle: {method: otsu}}", "mask_methods.oracle: expected another name"),
         ("evaluation: {postprocessed: [guess]}", "evaluation.postprocessed: expected some of rec"),
         ("syntheses: {main: {}}", "syntheses.main: expected another name: main is the section"),

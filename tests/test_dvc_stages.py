@@ -47,6 +47,37 @@ def test_a_command_asks_for_the_stage_and_allows_its_rules_only(root, monkeypatc
     assert stages["masks"]["cmd"].split()[1] == "masks"
 
 
+def test_files_that_no_target_leads_to_are_asked_for(root, monkeypatch):
+    monkeypatch.chdir(root)
+
+    def words(**changes):
+        command = stages_of(rules(**changes), "smoke", PARAMS)["masks"]["cmd"].split()
+        return command[1 : command.index("--config")]
+
+    made = rules()["cut"]
+    made.outputs = {f"{A}/masks/0", f"{A}/masks/1"}
+    assert words(cut=made) == ["masks", f"{A}/masks/1"]
+    none = Rule({f"{A}/images/0"}, {f"{A}/masks/0"})
+    assert words(cut=none, masks=Rule({f"{A}/images/0"}, {f"{A}/masks/2"})) == [
+        f"{A}/masks/0",
+        f"{A}/masks/2",
+    ]
+
+
+def test_instruments_are_a_stage_where_a_stage_reads_them(root, monkeypatch):
+    monkeypatch.chdir(root)
+    written = Rule({"dseg/cut.py"}, {f"{A}/instruments/quality.json"}, target=True)
+    card = Rule({f"{A}/instruments/quality.json"}, {f"{A}/base/card.done"}, target=True)
+    assert "instruments" not in stages_of(
+        rules(instruments=written, base_card=card), "smoke", PARAMS
+    )
+    judged = Rule({f"{A}/instruments/quality.json"}, {f"{A}/judged/0"}, target=True)
+    stages = stages_of(rules(instruments=written, judged=judged), "smoke", PARAMS)
+    assert stages["instruments"]["outs"] == [f"{A}/instruments"]
+    assert stages["judged"]["deps"] == [f"{A}/instruments"]
+    assert list(stages).index("instruments") < list(stages).index("judged")
+
+
 def test_settings_are_watched_in_the_file_that_says_them(root, monkeypatch):
     monkeypatch.chdir(root)
 

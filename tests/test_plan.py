@@ -179,6 +179,31 @@ def test_the_longest_head_is_that_with_most_pairs(checkout):
     assert Plan("embedded").longest_head() == "artifacts/embedded/head/long/head.safetensors"
 
 
+def test_an_oracle_is_asked_only_where_the_settings_say_so(checkout):
+    plan = Plan("embedded")
+    assert plan.mask_set_shards() == plan.scored_shards("synthesis") == []
+    assert plan.synthetic_masks() == plan.quality() == []
+    per_shard = plan.settings.synthesis.items_per_shard
+    change(checkout / "params.yaml", "instruments", scored=per_shard)
+    plan = Plan("embedded")
+    (judged,) = plan.scored_shards("mask_sets/oracle")  # of two shards
+    assert judged == plan.synthetic_shards("mask_sets/oracle")[0]
+    assert plan.mask_set_shards() == [judged]
+    assert plan.synthetic_masks() == ["artifacts/embedded/synthetic_masks/images.parquet"]
+    assert plan.quality() == ["artifacts/embedded/instruments/quality.json"]
+    assert "results/embedded/tables/mask-methods-synthetic.csv" in plan.tables("csv")
+    change(checkout / "params.yaml", "variants", taught={"head": {"masks": "oracle"}})
+    plan = Plan("embedded")
+    learnt = plan.head_masks(job(variant="taught", benchmark="test"))
+    assert learnt == plan.mask_set_shards() == plan.synthetic_shards("mask_sets/oracle")
+
+
+def test_scoring_more_images_trains_no_instrument_again(checkout):
+    before = (checkout / Plan("embedded").stamp("instruments")).read_text()
+    change(checkout / "params.yaml", "instruments", scored=100)
+    assert (checkout / Plan("embedded").stamp("instruments")).read_text() == before
+
+
 def test_further_syntheses_have_folders_of_their_own(checkout):
     params = checkout / "params.yaml"
     weak = {"guidance": 1.0, "limit": 300, "items_per_shard": 100}

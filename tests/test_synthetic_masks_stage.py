@@ -1,11 +1,13 @@
 """An oracle segmenter's masks of synthetic images, and what it says of mask methods."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from finished_run import make_run, settings_of
 
 from dseg import comparison
@@ -14,7 +16,9 @@ from dseg.mask_tables import synthetic_mask_table
 from dseg.scores import Scores
 from dseg.shards import read_shard, read_shards, write_shard
 from dseg.stages import instruments, oracle_masks, synthetic_masks
+from dseg.stages.head import read_pairs
 from dseg.stages.scores import read_scores
+from dseg.tables import metrics
 from dseg.world.instruments import oracle_masks as masks_of
 
 COUNT, SCORED = 24, 20
@@ -90,6 +94,90 @@ def test_the_table_says_how_good_the_oracle_is(run, table: pd.DataFrame) -> None
     assert float(row[5]) == pytest.approx(iou, abs=0.01)
 
 
+def test_where_the_oracle_finds_nothing_no_method_is_scored(run, table, tmp_path: Path) -> None:
+    blank = run.shards("mask_sets/oracle")
+    first = read_shard(blank[0])
+    fields = {name: array.copy() for name, array in first.fields.items()}
+    fields["mask"][1] = False
+    fields["kept"][1] = False
+    path = tmp_path / blank[0].name
+    write_shard(path, fields, ids=first.ids, stage=first.stage, settings_hash="")
+    out = tmp_path / "images.parquet"
+    synthetic_masks.run(
+        run.given("synthetic_masks"),
+        run.shards("synthesis"),
+        [path, *blank[1:]],
+        run.artifacts / "instruments",
+        run.artifacts / "prompts" / "prompts.parquet",
+        out,
+    )
+    made = pd.read_parquet(out)
+    lost = made["id"] == first.ids[1]
+    assert made[lost]["iou"].isna().all() and not made[lost]["found"].any()
+    assert len(made[lost]) == made["method"].nunique()
+    before = table[table["found"] & (table["id"] != first.ids[1])].reset_index(drop=True)
+    after = made[made["found"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(after, before)
+    shown = synthetic_mask_table(run.settings, read(run, made))
+    scored = made.drop_duplicates("id")["found"].sum()
+    assert f"Of the first {SCORED} synthetic images, those {scored} on which it finds" in shown.note
+    assert {row[3] for row in shown.records} == {str(scored)}
+
+
+def test_the_images_that_show_what_was_asked_for_are_told_apart(run, table) -> None:
+    named = table[(table["method"] == "attentioncut") & table["named"] & table["found"]]
+    note = synthetic_mask_table(run.settings, read(run, table)).note
+    assert f"on those alone AttentionCut has {100 * named['iou'].mean():.1f}." in note
+    never = synthetic_mask_table(run.settings, read(run, table.assign(named=False))).note
+    assert "on 0.0 % of" in never and "on those alone" not in never
+
+
+def test_scores_that_are_asked_for_and_not_given_are_said(run, table) -> None:
+    without = replace(read(run, table), synthetic=None)
+    with pytest.raises(DsegError, match=r"instruments\.scored: no scores .* were given"):
+        synthetic_mask_table(run.settings, without)
+    with pytest.raises(DsegError, match=r"images\.parquet: expected quality\.json"):
+        read_scores(
+            run.artifacts / "evaluation",
+            run.artifacts / "mask_methods.parquet",
+            run.shards("masks"),
+            "multi",
+            synthetic_masks=[run.artifacts / "synthetic_masks" / "images.parquet"],
+        )
+
+
+def test_metrics_have_the_oracles_scores(run, table) -> None:
+    scores = read(run, table)
+    empty = pd.DataFrame(columns=["method", "benchmark", "protocol", "metric", "value"])
+    no_masks = pd.DataFrame(columns=["method", "benchmark", "iou"])
+    flat = metrics(run.settings, replace(scores, table=empty, masks=no_masks))
+    iou = table[(table["method"] == "otsu") & table["found"]]["iou"]
+    assert flat["masks/synthetic/otsu/iou"] == pytest.approx(100 * iou.mean(), abs=0.005)
+
+
+def test_the_oracle_judges_images_of_its_own_size_alone(run, tmp_path: Path) -> None:
+    shard = read_shard(run.shards("synthesis")[0])
+    large = {**shard.fields, "image": shard.fields["image"].repeat(2, axis=1).repeat(2, axis=2)}
+    path, out = tmp_path / "00000-of-00001.safetensors", tmp_path / "masks.safetensors"
+    write_shard(path, large, ids=shard.ids, stage="synthesis", settings_hash="")
+    given = run.given("oracle_masks")
+    with pytest.raises(DsegError, match=r"images are \(128, 128\), but the oracle was trained on"):
+        oracle_masks.run(given, path, run.artifacts / "instruments" / "segmenter.safetensors", out)
+    with pytest.raises(DsegError, match="no oracle segmenter; run the stage instruments"):
+        oracle_masks.run(given, path, tmp_path / "segmenter.safetensors", out)
+    assert not out.exists()
+
+
+def test_a_head_takes_the_oracles_masks(run) -> None:
+    head = run.settings.head.model_copy(update={"masks": "oracle", "filter": False})
+    paths = run.shards("mask_sets/oracle")
+    ids, _, targets = read_pairs(run.shards("synthesis"), paths, head)
+    made = read_shards(paths)
+    assert ids == made.ids
+    learnt = targets[torch.arange(len(ids))].numpy()
+    np.testing.assert_array_equal(learnt, made.fields["mask"])
+
+
 def test_masks_of_other_images_are_an_error(run, tmp_path: Path) -> None:
     with pytest.raises(DsegError, match="masks of other images"):
         synthetic_masks.run(
@@ -114,14 +202,14 @@ def swapped(run, folder: Path) -> list[Path]:
 
 
 def read(run, table: pd.DataFrame) -> Scores:
-    """The scores of a run, of which only those on synthetic images were made."""
+    """The scores of a run, of which only those on synthetic images were made, with this table."""
     folder = run.artifacts / "evaluation"
     folder.mkdir(exist_ok=True)
     empty = pd.DataFrame(columns=["postprocessing", "mode"])
     for name in ("images", "scores", "curves"):
         empty.to_parquet(folder / f"{name}.parquet")
     empty.to_parquet(run.artifacts / "mask_methods.parquet")
-    return read_scores(
+    scores = read_scores(
         folder,
         run.artifacts / "mask_methods.parquet",
         run.shards("masks"),
@@ -129,3 +217,5 @@ def read(run, table: pd.DataFrame) -> Scores:
         synthetic_masks=[run.artifacts / "synthetic_masks" / "images.parquet"],
         quality=[run.artifacts / "instruments" / "quality.json"],
     )
+    assert scores.synthetic is not None
+    return replace(scores, synthetic=replace(scores.synthetic, masks=table))

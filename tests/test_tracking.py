@@ -13,6 +13,7 @@ from made_up_scores import made_up_scores, write_tables
 
 from dseg import comparison
 from dseg.claims import judge_claims, to_records
+from dseg.config import load_sections, sections
 from dseg.errors import DsegError
 from dseg.shards import write_shard
 from dseg.stages import tracking
@@ -154,6 +155,10 @@ def test_the_stage_logs_every_table_with_its_figures_and_data(
 ):
     images = {"val": 8, "test": 9, "multi": 6}
     settings = settings_of(tmp_path, images, 60, model={"path": str(tiny_pipeline)})
+    # As the workflow hands them over: the declared sections alone.
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps(sections(settings, *tracking.SECTIONS)))
+    handed = load_sections(given)
     results, artifacts = tmp_path / "results", tmp_path / "artifacts"
     write_tables(settings, made_up_scores(settings), results)
     (results / "metrics.json").write_text('{"test/rgb/iou": 61.5}')
@@ -173,7 +178,7 @@ def test_the_stage_logs_every_table_with_its_figures_and_data(
 
     out = artifacts / "tracking.json"
     for _ in range(2):
-        tracking.run(settings, artifacts, [masks], results, results / "claims.md", out, store)
+        tracking.run(handed, artifacts, [masks], results, results / "claims.md", out, store)
     found = {run.info.run_name: run for run in runs(client, "dseg")}
     assert found.keys() == {"embedded", "claims", *comparison.TABLES}
     assert len(runs(client, "dseg")) == 7
@@ -191,7 +196,7 @@ def test_the_stage_logs_every_table_with_its_figures_and_data(
     assert found["pairs"].data.params["head.epochs"] == str(settings.head.epochs)
 
     (artifacts / "world" / "test" / "image.png").write_text("another")
-    tracking.run(settings, artifacts, [masks], results, results / "claims.md", out, store)
+    tracking.run(handed, artifacts, [masks], results, results / "claims.md", out, store)
     assert len(runs(client, "dseg")) == 14
 
 

@@ -13,6 +13,7 @@ from dseg.attentioncut import Reason, judge
 from dseg.checkpoint import read_head
 from dseg.config import Settings, sections, settings_hash
 from dseg.crossmap import choose, combine, recorded
+from dseg.errors import DsegError
 from dseg.shards import read_shard, write_shard
 from dseg.world.instruments import oracle_masks
 
@@ -29,11 +30,21 @@ def run(settings: Settings, synthesis: Path, segmenter: Path, out: Path) -> None
         out: The shard's file, with the same items and the fields of the stage mask_sets.
 
     Raises:
-        DsegError: The shard or the segmenter is missing or not usable.
+        DsegError: The shard or the segmenter is missing or not usable, or the images are not of
+            the size of the renders that the segmenter was trained on.
     """
     torch.set_num_threads(1)
-    network, _, _ = read_head(segmenter)
+    if not Path(segmenter).is_file():
+        raise DsegError(f"{segmenter}: no oracle segmenter; run the stage instruments")
+    network, architecture, _ = read_head(segmenter)
     shard = read_shard(synthesis, stage="synthesis")
+    size = shard.fields["image"].shape[1:3]
+    if size != architecture.size:
+        raise DsegError(
+            f"{synthesis}: images are {size}, but the oracle was trained on renders of "
+            f"{architecture.size}: it judges the embedded world alone; take other head.masks, and "
+            "no instruments.scored"
+        )
     masks = oracle_masks(network, shard.fields["image"])
     strides = settings.attentioncut.cross_strides
     crosses = [

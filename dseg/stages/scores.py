@@ -48,15 +48,18 @@ def read_scores(
         kept=int(kept.sum()),
         made=len(kept),
         round_trips=pd.concat([read_table(path) for path in round_trips]) if round_trips else None,
-        synthetic=_synthetic(synthetic_masks[0], quality[0]) if synthetic_masks else None,
+        synthetic=_synthetic(synthetic_masks, quality) if synthetic_masks else None,
     )
 
 
-def _synthetic(masks: Path, quality: Path) -> SyntheticScores:
+def _synthetic(masks: Sequence[Path], qualities: Sequence[Path]) -> SyntheticScores:
+    if not qualities:
+        raise DsegError(f"{masks[0]}: expected quality.json of the stage instruments with it")
+    (quality,) = qualities
     try:
         said = json.loads(quality.read_text(encoding="utf-8"))
         return SyntheticScores(
-            read_table(masks),
+            read_table(masks[0]),
             oracle_iou=said["segmenter_iou"],
             oracle_images=said["images"],
             classifier=said["classifier_accuracy"],

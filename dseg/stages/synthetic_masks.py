@@ -35,8 +35,10 @@ def run(
 ) -> None:
     """Score the mask methods on the first `instruments.scored` synthetic images.
 
-    The oracle's masks stand for true ones. Only methods that start from the attention of
-    `comparison.MASK_RECORDING` are scored, here with the attention of the synthesis itself.
+    The oracle's masks stand for true ones. Where it finds nothing there is nothing to compare with,
+    since an empty mask would score 1 and any other 0: no method is scored there. Only methods that
+    start from the attention of `comparison.MASK_RECORDING` are scored, here with the attention of
+    the synthesis itself.
 
     Args:
         settings: The sections named in `SECTIONS`.
@@ -44,8 +46,9 @@ def run(
         oracle: Their masks by the stage oracle_masks, in the same order.
         instruments: Folder of the stage instruments.
         prompts: prompts.parquet, which says the class of each image.
-        out: Parquet file: method, id, iou, acc, named (whether the classifier sees the prompted
-            kind), found (whether the filter would keep the oracle's mask).
+        out: Parquet file: method, id, iou and acc (NaN where the oracle finds nothing), named
+            (whether the classifier sees the prompted kind), found (whether the oracle finds
+            anything), kept (whether the filter would keep the oracle's mask).
 
     Raises:
         DsegError: A shard is not usable, or masks are of other images than the attention.
@@ -63,26 +66,24 @@ def run(
         if not ids:
             break
         left -= len(ids)
-        rows = [
-            row
-            for index, item in enumerate(track(ids, f"synthetic masks, {path.name}"))
-            for row in score_methods(
-                methods,
-                shard,
-                index,
-                masks.fields["mask"][index].astype(np.uint8) * np.uint8(255),
-                item,
-                settings.evaluation.protocol,
-                path,
+        truths = masks.fields["mask"][: len(ids)]
+        rows: list[tuple[str, str, float, float]] = []
+        for index, item in enumerate(track(ids, f"synthetic masks, {path.name}")):
+            if not truths[index].any():
+                rows += [(name, item, np.nan, np.nan) for name in methods]
+                continue
+            truth = truths[index].astype(np.uint8) * np.uint8(255)
+            rows += score_methods(
+                methods, shard, index, truth, item, settings.evaluation.protocol, path
             )
-        ]
         table = pd.DataFrame(rows, columns=["method", "id", "iou", "acc"])
         named = name_kinds(classifier, shard.fields["image"][: len(ids)])
         facts = pd.DataFrame(
             {
                 "id": ids,
                 "named": np.array(named) == np.array(read_nouns(prompts, ids)),
-                "found": masks.fields["kept"][: len(ids)],
+                "found": truths.any((1, 2)),
+                "kept": masks.fields["kept"][: len(ids)],
             }
         )
         parts.append(table.merge(facts, on="id", validate="many_to_one"))
