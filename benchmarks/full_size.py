@@ -46,9 +46,9 @@ from dseg.calibration import (  # noqa: E402
 )
 from dseg.config import load_settings  # noqa: E402
 from dseg.device import choose_device  # noqa: E402
+from dseg.mask_settings import AttentionCutSettings  # noqa: E402
 from dseg.pipeline import embed, load_pipeline  # noqa: E402
 from dseg.prompts import Phrase, noun_span  # noqa: E402
-from dseg.mask_settings import AttentionCutSettings  # noqa: E402
 from dseg.settings import Settings  # noqa: E402
 from dseg.shards import write_atomically  # noqa: E402
 from dseg.stages.inversion import invert_images  # noqa: E402

@@ -6,10 +6,11 @@ needs no code. Only settings are read.
 
 from collections.abc import Mapping, Sequence
 
-from dseg.settings import FeaturesSettings, HeadSettings, Settings
+from dseg.settings import TRUE_MASKS, FeaturesSettings, HeadSettings, Settings
 
 # What the table of an ablation is about: what its variants change, and what they may change along.
 _FEATURES = frozenset(f"features.{key}" for key in FeaturesSettings.model_fields)
+_DATA = ("synthesis", "prompts", "pairs", "masks", "filter")  # what is learnt, not how
 ABLATIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "features": (frozenset({"features.source", "features.timesteps"}), frozenset()),
     "inversions": (frozenset({"features.inversion", "features.prompt"}), frozenset()),
@@ -19,11 +20,15 @@ ABLATIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
     "heads": (
         frozenset(f"head.{key}" for key in HeadSettings.model_fields)
-        - {"head.input", "head.pairs", "head.masks", "head.filter", "head.seeds"},
+        - {f"head.{key}" for key in ("input", "seeds", *_DATA)},
         frozenset(),
     ),
-    "masks": (frozenset({"head.masks", "head.filter"}), frozenset()),
-    "pairs": (frozenset({"head.pairs"}), frozenset()),
+    "masks": (
+        frozenset({"head.masks", "head.filter"}),
+        frozenset({"head.synthesis", "head.prompts"}),
+    ),
+    "syntheses": (frozenset({"head.synthesis"}), frozenset({"head.prompts"})),
+    "pairs": (frozenset({"head.pairs"}), frozenset({"head.prompts"})),
 }
 
 # The set of the default variant and of those in no ablation's table, such as networks on pixels.
@@ -108,7 +113,13 @@ def ablation_label(settings: Settings, table: str, variant: str) -> str:
         more = "".join(f", {key.removeprefix('head.')} {_value(head, key)}" for key in rest)
         return f"{head.architecture}{pixels}, {head.loss}{more}"
     if table == "masks":
+        if head.masks == TRUE_MASKS:
+            return "true masks of renders"
         return f"{head.masks}, {'filtered' if head.filter else 'all'}"
+    if table == "syntheses":
+        own = settings.synthesised(head.synthesis)
+        steps = "" if own.steps == settings.synthesis.steps else f", {own.steps} steps"
+        return f"guidance {own.guidance:g}{steps}"
     raise ValueError(f"no ablation {table}")
 
 

@@ -5,7 +5,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dseg.mask_settings import RecordingSettings
-from dseg.settings import MAIN_MASKS, WORLD, FeaturesSettings, Settings
+from dseg.settings import (
+    MAIN_MASKS,
+    MAIN_SYNTHESIS,
+    ORACLE_MASKS,
+    RENDERS,
+    TRUE_MASKS,
+    WORLD,
+    FeaturesSettings,
+    HeadSettings,
+    Settings,
+)
 
 Key = tuple[str | int, ...]
 
@@ -52,15 +62,12 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
                     "expected {noun} or the word object, whose attention is read with maps: "
                     f"attention; got {features.prompt!r}",
                 )
-        if head.masks not in (MAIN_MASKS, *settings.mask_methods):
+        yield from _pair_contradictions(settings, head, changes.get("head", {}), own)
+        if head.masks not in (MAIN_MASKS, ORACLE_MASKS, TRUE_MASKS, *settings.mask_methods):
             yield (
                 (*(own if "masks" in changes.get("head", {}) else ()), "head", "masks"),
-                f"expected {MAIN_MASKS} or another of mask_methods, got {head.masks!r}",
-            )
-        if head.pairs is not None and head.pairs > prompts.count:
-            yield (
-                (*(own if "pairs" in changes.get("head", {}) else ()), "head", "pairs"),
-                f"expected at most prompts.count = {prompts.count}, got {head.pairs}",
+                f"expected {MAIN_MASKS}, {ORACLE_MASKS}, {TRUE_MASKS} or another of "
+                f"mask_methods, got {head.masks!r}",
             )
     for name, benchmark in settings.benchmarks.items():
         if not benchmark.root.startswith(WORLD):
@@ -89,12 +96,61 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
             f"expected one of evaluation.modes ({', '.join(evaluation.modes)}), got "
             f"{evaluation.mode!r}",
         )
+    known = [*settings.recordings, *settings.variants]
+    for name in evaluation.postprocessed or ():
+        if name not in known:
+            yield (
+                ("evaluation", "postprocessed"),
+                f"expected some of recordings and variants ({', '.join(known)}), got {name!r}",
+            )
     if "none" not in evaluation.postprocessing:
         yield (
             ("evaluation", "postprocessing"),
             "expected 'none' among them, which the main tables show, got "
             f"{list(evaluation.postprocessing)}",
         )
+
+
+def _pair_contradictions(
+    settings: Settings, head: HeadSettings, changes: Mapping[str, Any], own: Key
+) -> Iterator[tuple[Key, str]]:
+    """What a head asks for of the images and masks it learns.
+
+    Args:
+        settings: The whole settings.
+        head: The section head with the changes of one variant.
+        changes: What the variant changes of it.
+        own: The variant.
+    """
+
+    def where(key: str) -> Key:
+        return (*(own if key in changes else ()), "head", key)
+
+    known = (MAIN_SYNTHESIS, *settings.syntheses)
+    if head.synthesis not in known:
+        yield (
+            where("synthesis"),
+            f"expected {MAIN_SYNTHESIS} or one of syntheses, got {head.synthesis!r}",
+        )
+        return
+    if head.synthesis != MAIN_SYNTHESIS:
+        wanted = TRUE_MASKS if head.synthesis == RENDERS else MAIN_MASKS
+        if head.masks != wanted:
+            yield (
+                where("masks"),
+                f"expected {wanted}, all that synthesis {head.synthesis} has, got {head.masks!r}",
+            )
+    elif head.masks == TRUE_MASKS:
+        yield where("masks"), f"expected other masks: synthesis {RENDERS} alone has true ones"
+    images = min(
+        settings.prompts.count,
+        settings.synthesised(head.synthesis).limit or settings.prompts.count,
+    )
+    for key, value in (("prompts", head.prompts), ("pairs", head.pairs)):
+        if value is not None and value > images:
+            yield where(key), f"expected at most the {images} images that there are, got {value}"
+    if head.pairs is not None and head.prompts is not None and head.pairs > head.prompts:
+        yield where("pairs"), f"expected at most head.prompts = {head.prompts}, got {head.pairs}"
 
 
 def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
@@ -109,7 +165,20 @@ def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
     for name in settings.mask_recordings:
         if name in settings.recordings:
             yield ("mask_recordings", name), "expected another name: recordings has it already"
+    if MAIN_SYNTHESIS in settings.syntheses:
+        yield (
+            ("syntheses", MAIN_SYNTHESIS),
+            "expected another name: main is the section synthesis as it is",
+        )
     known = [*settings.recordings, *settings.mask_recordings]
+    scored = settings.instruments.scored
+    if scored is not None and scored > settings.prompts.count:
+        yield (
+            ("instruments", "scored"),
+            f"expected at most prompts.count = {settings.prompts.count}, got {scored}",
+        )
+    for name in {ORACLE_MASKS, TRUE_MASKS} & settings.mask_methods.keys():
+        yield ("mask_methods", name), f"expected another name: {name} masks are no mask method's"
     for name, method in settings.mask_methods.items():
         if method.recording not in known:
             yield (

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dseg.section import Count, Fraction, Positive, Section
 
-Split = Literal["val", "test", "shift", "multi"]
+Split = Literal["val", "test", "mild", "shift", "harsh", "multi"]
 
 
 class WorldSettings(Section):
@@ -19,7 +19,7 @@ class WorldSettings(Section):
     images: Mapping[Split, Count]
     """Rendered images by split."""
     shift_strength: Fraction
-    """How far the shifted split departs from the training domain."""
+    """How far shift departs from the training domain; mild half as far, harsh half as far again."""
 
 
 class InstrumentsSettings(Section):
@@ -27,6 +27,8 @@ class InstrumentsSettings(Section):
     """Renders each instrument is trained on."""
     epochs: Count
     """Passes over them."""
+    scored: Count | None
+    """Synthetic images on which the oracle segmenter judges mask methods; null: none."""
 
 
 class AutoencoderSettings(Section):

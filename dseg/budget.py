@@ -7,11 +7,20 @@ counted.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dseg.calibration import Rates
 from dseg.inversion import grid, snap
-from dseg.settings import MAIN_MASKS, FeaturesSettings, InversionSettings, Settings
+from dseg.settings import (
+    MAIN_MASKS,
+    MAIN_SYNTHESIS,
+    RENDERS,
+    FeaturesSettings,
+    HeadSettings,
+    InversionSettings,
+    Settings,
+    SynthesisSettings,
+)
 from dseg.shards import shard_count
 
 UNET = ("sampling", "recording", "passing", "describing", "looking")
@@ -91,21 +100,17 @@ def count_stages(
         inverted: Which benchmarks are inverted, and how: (name of the inversion, benchmark).
     """
     images = {name: benchmark.taken for name, benchmark in settings.benchmarks.items()}
-    per_shard, count = settings.synthesis.items_per_shard, settings.prompts.count
-    on_synthetic = [
-        # A shard of latents for each of images.
-        (settings.inverted(name), count, per_shard)
-        for name in _used(settings)
-    ]
+    count = _images_of(settings, MAIN_SYNTHESIS)
     on_benchmarks = [
         (settings.inverted(name), images[benchmark], settings.inverted(name).items_per_shard)
         for name, benchmark in inverted
     ]
     return [
-        _synthesis(settings, geometry),
-        _masks("masks", [count], per_shard, geometry),
+        _synthesis(settings.synthesis, settings, geometry, count),
+        _masks("masks", [count], settings.synthesis.items_per_shard, geometry),
         *_mask_sets(settings, geometry),
-        _inversion(geometry, "inversion", on_synthetic),
+        _inversion(geometry, "inversion", _inverted_images(settings, MAIN_SYNTHESIS)),
+        *_further_syntheses(settings, geometry),
         _inversion(geometry, "benchmark_inversion", on_benchmarks),
         _recording(settings, geometry, benchmarks_of, images),
         _masks(
@@ -119,8 +124,73 @@ def count_stages(
     ]
 
 
-def _synthesis(settings: Settings, geometry: Geometry) -> Stage:
-    chosen, count = settings.synthesis, settings.prompts.count
+def _images_of(settings: Settings, synthesis: str) -> int:
+    count = settings.prompts.count
+    return min(count, settings.synthesised(synthesis).limit or count)
+
+
+def _read_by(settings: Settings, synthesis: str, head: HeadSettings) -> int:
+    """Images of the shards that a head reads."""
+    per_shard = settings.synthesised(synthesis).items_per_shard
+    count = _images_of(settings, synthesis)
+    prompts = count if head.prompts is None else head.prompts
+    return min(count, per_shard * shard_count(prompts, per_shard))
+
+
+def _inverted_images(
+    settings: Settings, synthesis: str
+) -> list[tuple[InversionSettings, int, int]]:
+    """Of every inversion that some head reads of a synthesis: how, images, images in a shard."""
+    most: dict[str, int] = {}
+    for name in settings.variants:
+        features, head = settings.variant(name)
+        if head.input == "features" and head.synthesis == synthesis:
+            count = _read_by(settings, synthesis, head)
+            most[features.inversion] = max(count, most.get(features.inversion, 0))
+    per_shard = settings.synthesised(synthesis).items_per_shard
+    return [(settings.inverted(name), most[name], per_shard) for name in sorted(most)]
+
+
+def _further_syntheses(settings: Settings, geometry: Geometry) -> list[Stage]:
+    """Images, masks and latents of other syntheses, as far as a head learns from them."""
+    learnt = {settings.variant(name)[1].synthesis for name in settings.variants}
+    names = sorted(learnt & {*settings.syntheses})
+    drawn = [name for name in names if name != RENDERS]
+    stages = [
+        replace(
+            _synthesis(settings.synthesised(name), settings, geometry, _images_of(settings, name)),
+            name=f"syntheses/{name}",
+        )
+        for name in drawn
+    ]
+    masks = [
+        _masks(
+            "",
+            [_images_of(settings, name)],
+            settings.synthesised(name).items_per_shard,
+            geometry,
+        )
+        for name in drawn
+    ]
+    runs = [run for name in names for run in _inverted_images(settings, name)]
+    if masks:
+        stages.append(
+            Stage(
+                "syntheses_masks",
+                sum(stage.jobs for stage in masks),
+                sum(stage.images for stage in masks),
+                {"cutting": sum(stage.work["cutting"] for stage in masks)},
+                sum(stage.size for stage in masks),
+            )
+        )
+    if runs:
+        stages.append(_inversion(geometry, "syntheses_inversion", runs))
+    return stages
+
+
+def _synthesis(
+    chosen: SynthesisSettings, settings: Settings, geometry: Geometry, count: int
+) -> Stage:
     low, high = settings.attention.timesteps
     total = geometry.train_timesteps
     # As DDIM spaces them, up to the offset of one timestep.
@@ -149,17 +219,16 @@ def _masks(name: str, counts: Sequence[int], per_shard: int, geometry: Geometry)
 
 def _mask_sets(settings: Settings, geometry: Geometry) -> list[Stage]:
     """The masks of other methods that some head learns, a bool for each pixel; often none."""
-    heads = [settings.variant(name)[1] for name in settings.variants]
-    sets, count = len({head.masks for head in heads} - {MAIN_MASKS}), settings.prompts.count
-    jobs = sets * shard_count(count, settings.synthesis.items_per_shard)
-    size = sets * count * geometry.image[0] * geometry.image[1]
-    return [Stage("mask_sets", jobs, sets * count, size=size)] if sets else []
-
-
-def _used(settings: Settings) -> list[str]:
-    """The inversions whose latents of synthetic images some head reads."""
-    variants = [settings.variant(name) for name in settings.variants]
-    return sorted({features.inversion for features, head in variants if head.input == "features"})
+    most: dict[str, int] = {}
+    for name in settings.variants:
+        head = settings.variant(name)[1]
+        if head.synthesis == MAIN_SYNTHESIS and head.masks != MAIN_MASKS:
+            count = _read_by(settings, MAIN_SYNTHESIS, head)
+            most[head.masks] = max(count, most.get(head.masks, 0))
+    per_shard, images = settings.synthesis.items_per_shard, sum(most.values())
+    jobs = sum(shard_count(count, per_shard) for count in most.values())
+    size = images * geometry.image[0] * geometry.image[1]
+    return [Stage("mask_sets", jobs, images, size=size)] if most else []
 
 
 def _inversion(
@@ -203,7 +272,7 @@ def _head(settings: Settings, geometry: Geometry) -> Stage:
     scratch, seen = 0, 0
     for name in settings.variants:
         features, head = settings.variant(name)
-        pairs = settings.prompts.count if head.pairs is None else head.pairs
+        pairs = head.pairs or head.prompts or _images_of(settings, head.synthesis)
         seen += pairs
         if head.input == "rgb":
             work["training_rgb"] += pairs * head.epochs * head.seeds

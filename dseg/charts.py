@@ -1,13 +1,14 @@
-"""Charts of scores: mask methods, precision and recall, number of training pairs."""
+"""Charts of scores: intervals side by side, precision and recall, lines against a number."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dseg.figures import BLUE, GREY, INK, LIGHT, ORANGE, colour_of, styled
+from dseg.figures import BLUE, GREY, INK, LIGHT, colour_of, styled
 from dseg.statistics import Interval
 
 
@@ -30,7 +31,9 @@ def interval_chart(
         axis_label: Name of the score.
     """
     labels = list(next(iter(panels.values())))
-    figure = Figure(figsize=(8, 0.75 + 0.26 * len(labels)), layout="constrained")
+    # More than two panels need more width than a column of text has.
+    width = 8 + 1.7 * max(0, len(panels) - 2)
+    figure = Figure(figsize=(width, 0.75 + 0.26 * len(labels)), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
     for axis, (title, scores) in zip(axes, panels.items(), strict=True):
         axis.set_title(title)
@@ -126,63 +129,75 @@ def _line_styles(colours: Sequence[str]) -> list[str]:
 
 
 @styled
-def pair_chart(
-    lines: Mapping[str, Mapping[int, Interval]],
-    levels: Mapping[str, float],
+def line_chart(
+    panels: Mapping[str, Mapping[str, Mapping[float, Interval]]],
     *,
-    level_label: str,
+    levels: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    x_label: str,
     axis_label: str,
+    logarithmic: bool = False,
 ) -> Figure:
-    """IoU of the head against the number of training pairs.
+    """Scores of methods against a number, with their intervals; a panel beside the other.
 
     Args:
-        lines: By benchmark, scores in [0, 1] by number of pairs, ascending.
-        levels: By benchmark, the IoU of the reference without a head, a dotted line.
-        level_label: What the reference is.
+        panels: By title, scores in [0, 1] by label of the line and by number, ascending.
+        levels: By title, scores that do not depend on the number, by label: dotted lines.
+        x_label: Name of the number.
         axis_label: Name of the score.
+        logarithmic: Whether numbers stand as their logarithms.
     """
-    figure = Figure(figsize=(5.6, 3.4), layout="constrained")
-    axis = figure.subplots()
-    shades = (ORANGE, BLUE, GREY)
-    counts = sorted({count for scores in lines.values() for count in scores})
-    for index, (name, scores) in enumerate(lines.items()):
-        colour = shades[index % len(shades)]
-        # A little beside each other, where the intervals would lie on each other.
-        x = np.array(list(scores)) + 0.008 * counts[-1] * (index - (len(lines) - 1) / 2)
-        value, low, high = (
-            100 * np.array([getattr(score, end) for score in scores.values()])
-            for end in ("value", "low", "high")
-        )
-        axis.vlines(x, low, high, color=colour, linewidth=1.2, alpha=0.7)
-        axis.plot(x, value, "o-", color=colour, linewidth=1.6, markersize=4.5)
-        _end_label(axis, x[-1], value[-1], name, colour)
-        if name in levels:
-            axis.axhline(100 * levels[name], color=colour, linestyle=":", linewidth=1.2)
-    if levels:
-        axis.annotate(
-            level_label,
-            (0, 100 * min(levels.values())),
-            xytext=(4, -4),
-            textcoords="offset points",
-            va="top",
-            fontsize=8,
-            color=GREY,
-        )
-    axis.margins(y=0.1)
-    axis.set_xticks(counts)
-    axis.set_xlim(0, 1.12 * counts[-1])
-    axis.set_xlabel("synthetic training pairs")
-    axis.set_ylabel(axis_label)
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.6 * columns, 3.1 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axis in grid.flat[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (title, lines) in zip(grid.flat, panels.items(), strict=False):
+        axis.set_title(title)
+        colours = colour_of([*lines, *levels.get(title, {})])
+        styles = _line_styles([colours[label] for label in lines])
+        ends: list[tuple[float, str, str]] = []
+        for (label, scores), style in zip(lines.items(), styles, strict=True):
+            x, colour = np.array(list(scores)), colours[label]
+            value, low, high = (
+                100 * np.array([getattr(score, end) for score in scores.values()])
+                for end in ("value", "low", "high")
+            )
+            axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+            axis.plot(x, value, "o", linestyle=style, color=colour, linewidth=1.5, markersize=4)
+            ends.append((value[-1], label, colour))
+        for label, level in levels.get(title, {}).items():
+            axis.axhline(100 * level, color=colours[label], linestyle=":", linewidth=1.2)
+            ends.append((100 * level, label, colours[label]))
+        numbers = sorted({number for scores in lines.values() for number in scores})
+        if logarithmic:
+            axis.set_xscale("log")
+            axis.minorticks_off()
+        axis.set_xticks(numbers, [f"{number:g}" for number in numbers])
+        axis.margins(y=0.08)
+        _end_labels(axis, numbers[-1], ends)
+    for axis in grid[-1]:
+        axis.set_xlabel(x_label)
+    for axis in grid[:, 0]:
+        axis.set_ylabel(axis_label)
     return figure
 
 
-def _end_label(axis: Axes, x: float, y: float, text: str, colour: str) -> None:
-    axis.annotate(
-        text,
-        (x, y),
-        xytext=(7, 0),
-        textcoords="offset points",
-        va="center",
-        color=colour,
-        fontweight="bold",
-    )
+def _end_labels(axis: Axes, x: float, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names at the right ends of lines, moved apart where they would lie on each other."""
+    low, high = axis.get_ylim()
+    apart = 0.085 * (high - low)
+    heights: list[float] = []
+    for value, text, colour in sorted(ends):
+        height = value if not heights else max(value, heights[-1] + apart)
+        heights.append(height)
+        axis.annotate(
+            text,
+            (x, height),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=colour,
+            annotation_clip=False,
+        )

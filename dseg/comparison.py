@@ -20,10 +20,13 @@ from dseg.ablations import (
     ordered_variants,
     table_of,
 )
-from dseg.settings import Settings
+from dseg.settings import WORLD, Settings
+from dseg.world.strengths import STRENGTHS, shift_strength
 
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
+SYNTHETIC_MASKS = "mask-methods-synthetic"  # where an instrument judges synthetic images
+POSTPROCESSING = "postprocessing"
 ROUND_TRIP = "round-trip"  # beside the ablation of ways to invert
 # Public benchmarks by the names they have in profiles, in the order of their tables.
 PUBLIC_MASKS = ("ecssd", "duts-te", "dut-omron")
@@ -31,9 +34,17 @@ PUBLIC_BOXES = ("voc07", "voc12", "coco20k")
 CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not held out
 MASK_RECORDING = "attentioncut-noise"  # mask methods start from its attention, or name another
 MASK_REFERENCE = "otsu"
+ABLATION_FIGURE, SHIFT_FIGURE = "ablation-", "shift"
 FULL_METHOD = "attentioncut"
 
-_FIRST = (CHOSEN_ON, "test", "shift", "multi")  # other benchmarks come after, by name
+_FIRST = (
+    CHOSEN_ON,
+    "test",
+    "mild",
+    "shift",
+    "harsh",
+    "multi",
+)  # other benchmarks come after, by name
 _METHODS = {  # mask methods in the order of the table
     "threshold": "fixed threshold",
     "otsu": "Otsu",
@@ -95,6 +106,12 @@ def mask_methods(settings: Settings) -> dict[str, str]:
             label = f"{label} {change}".rstrip()
         labels[name] = label + _recording_note(settings, method.recording)
     return _distinct(labels)
+
+
+def synthetic_mask_methods(settings: Settings) -> list[str]:
+    """Those that start from `MASK_RECORDING`: of a synthetic image, that is its own attention."""
+    methods = settings.mask_methods
+    return [name for name in methods if methods[name].recording == MASK_RECORDING]
 
 
 def mask_recordings(settings: Settings) -> list[str]:
@@ -189,11 +206,21 @@ def tables(settings: Settings) -> list[str]:
     ]
     if "inversions" in names:
         names.append(ROUND_TRIP)
+    if len(settings.evaluation.postprocessing) > 1 and postprocessed(settings):
+        names.append(POSTPROCESSING)
+    if settings.instruments.scored is not None:
+        names.append(SYNTHETIC_MASKS)
     if public(settings, PUBLIC_MASKS):
         names.append("saliency-benchmarks")
     if public(settings, PUBLIC_BOXES):
         names.append("localisation-benchmarks")
     return names
+
+
+def postprocessed(settings: Settings) -> list[str]:
+    """Methods that are named as scored after every post-processing, in the order of the tables."""
+    named = settings.evaluation.postprocessed or ()
+    return [name for name in methods(settings) if name in named]
 
 
 def is_rgb(settings: Settings, method: str) -> bool:
@@ -240,9 +267,23 @@ def box_benchmarks(settings: Settings) -> list[str]:
 def figures(settings: Settings) -> list[str]:
     """Names of the figures; each is drawn in every run, and says so if it has nothing to show."""
     galleries = [f"gallery-{name}" for name in held_out(settings)]
-    several = [name for name in ABLATIONS if len(ablation(settings, name)) > 1]
-    more = ["ablations"] if set(several) - set(TABLES) else []
-    return ["masks", *galleries, "mask-methods", "precision-recall", "pairs", *more]
+    changed = [
+        f"{ABLATION_FIGURE}{name}"
+        for name in ABLATIONS
+        if name != "pairs" and len(ablation(settings, name)) > 1
+    ]
+    more = [SHIFT_FIGURE] if len(shifts(settings)) > 2 else []
+    return ["masks", *galleries, "mask-methods", "precision-recall", "pairs", *changed, *more]
+
+
+def shifts(settings: Settings) -> dict[str, float]:
+    """Benchmarks of the embedded world that differ in the strength of the shift, by it."""
+    strengths = {
+        name: shift_strength(benchmark.root.removeprefix(WORLD), settings.world.shift_strength)
+        for name, benchmark in settings.benchmarks.items()
+        if benchmark.root.startswith(WORLD) and benchmark.root.removeprefix(WORLD) in STRENGTHS
+    }
+    return dict(sorted(strengths.items(), key=lambda item: item[1]))
 
 
 def _benchmarks(settings: Settings) -> list[str]:
@@ -273,7 +314,7 @@ def _recording_label(settings: Settings, name: str) -> str:
 def _variant_label(settings: Settings, name: str) -> str:
     features, head = settings.variant(name)
     table = table_of(settings, name)
-    if table in ("inversions", "blocks", "heads", "masks"):
+    if table in ("inversions", "blocks", "heads", "masks", "syntheses"):
         return f"head, {ablation_label(settings, table, name)}"
     inputs = f"head, {LATENTS[features.source]} features"
     if features.source != "clean" and features.timesteps != settings.features.timesteps:

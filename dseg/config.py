@@ -34,6 +34,7 @@ __all__ = [
 # Sets, not groups of settings: an override that names two variants wants two, not two more.
 REPLACED = (
     "benchmarks",
+    "syntheses",
     "recordings",
     "inversions",
     "mask_recordings",

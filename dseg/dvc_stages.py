@@ -10,7 +10,7 @@ held against it by a test.
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,20 @@ from dseg.shards import write_atomically
 HEADER = (
     "# Derived from the workflow by `python -m dseg dvc --profile {profile}`; not to be edited.\n"
 )
-# Training the base model is a run of its own, and so is what judges it: `all` does not make them,
-# and DVC commits no stage whose files are not there. What is in MLflow is no artifact.
-NOT_STAGES = re.compile(r"all|base(_\w+)?|instruments|tracking")
+# Training the base model is a run of its own: `all` does not make it, and DVC commits no stage
+# whose files are not there. What is in MLflow is no artifact.
+NOT_STAGES = re.compile(r"all|base(_\w+)?|tracking")
+INSTRUMENTS = "instruments"  # likewise, where nothing but the base model's card asks for them
 # Sections, and where the settings file of a job takes overrides of them from.
 OVERRIDES = {
+    "synthesis": ("syntheses",),
     "recording": ("recordings", "mask_recordings"),
     "features": ("variants",),
     "head": ("variants",),
     "inversion": ("inversions",),
 }
+# Folders whose folders, of one variant each, are of a stage only with others of their set.
+BY_VARIANT = ("head", "predictions")
 # The stages of the workflow whose jobs are of one variant each: settings/<stage>/<variant>...
 OF_VARIANTS = ("head", "prediction")
 # Folders that hold one folder for each of a set, and the set. What reads them all watches the set:
@@ -165,17 +169,9 @@ def stages_of(
         params: Content of params.yaml.
         override: Content of the profile's own params.yaml, if it has one.
     """
-    groups: dict[frozenset[str], list[Job]] = {}
-    for job in sorted(jobs, key=lambda job: (job.rule, sorted(job.outputs))):
-        if NOT_STAGES.fullmatch(job.rule):
-            continue
-        own = frozenset(_folder(path) for path in job.outputs or job.inputs)
-        sharing = [folders for folders in groups if folders & own]
-        others = [other for folders in sharing for other in groups.pop(folders)]
-        groups[own.union(*sharing)] = [*others, job]
     stages = {}
-    for folders in _in_order(groups):
-        group = groups[folders]
+    groups = _groups([job for job in jobs if not NOT_STAGES.fullmatch(job.rule)])
+    for folders, group in _in_order(groups).items():
         inputs = set().union(*(job.inputs for job in group))
         stamps = {path for path in inputs if path.startswith(f"artifacts/{profile}/settings/")}
         deps = _watched(inputs - stamps) - folders
@@ -191,6 +187,23 @@ def stages_of(
     return stages
 
 
+def _groups(jobs: Sequence[Job]) -> dict[frozenset[str], list[Job]]:
+    """The jobs of each stage, by the folders that they write to."""
+    read = set().union(*(job.inputs for job in jobs if job.rule != INSTRUMENTS))
+    groups: dict[frozenset[str], list[Job]] = {}  # by what they have in common
+    for job in sorted(jobs, key=lambda job: (job.rule, sorted(job.outputs))):
+        if job.rule == INSTRUMENTS and not job.outputs & read:
+            continue
+        own = frozenset(_unit(path) for path in job.outputs or job.inputs)
+        sharing = [units for units in groups if units & own]
+        others = [other for units in sharing for other in groups.pop(units)]
+        groups[own.union(*sharing)] = [*others, job]
+    return {
+        frozenset(_folder(path) for job in group for path in job.outputs): group
+        for group in groups.values()
+    }
+
+
 def _title(folders: Iterable[str], group: Iterable[Job]) -> str:
     """Folders of artifacts are named for what they hold, those of results for their rule."""
     rules = sorted({job.rule for job in group})
@@ -204,13 +217,24 @@ def _out(folder: str) -> Any:
     return folder if folder.startswith("artifacts/") else {folder: {"cache": False}}
 
 
-def _command(group: Iterable[Job], profile: str) -> str:
+def _command(group: Sequence[Job], profile: str) -> str:
     rules = sorted({job.rule for job in group})
-    targets = sorted({job.rule for job in group if job.target})
     chosen = [] if profile == DEFAULT_PROFILE else ["--config", f"profile={profile}"]
     # --nolock: DVC has a lock of its own, and Snakemake's outlives a run that was killed.
     options = ["--nolock", "--quiet", "host", "progress", "rules", "--allowed-rules"]
-    return " ".join(["snakemake", *targets, *chosen, *options, *rules])
+    return " ".join(["snakemake", *_targets(group), *chosen, *options, *rules])
+
+
+def _targets(group: Sequence[Job]) -> list[str]:
+    """The rules to ask for, and files that none of these needs, such as of a folder in part."""
+    asked = [job for job in group if job.target]
+    left = [job for job in group if not job.target]
+    for job in asked:  # grows: what they need, and what that needs
+        asked += [other for other in left if other.outputs & job.inputs]
+        left = [other for other in left if not other.outputs & job.inputs]
+    read = set().union(*(job.inputs for job in left))
+    files = [min(job.outputs) for job in left if not job.outputs & read]
+    return sorted({job.rule for job in group if job.target}) + sorted(files)
 
 
 def _keys(
@@ -290,6 +314,12 @@ def _lookup(values: Any, key: str) -> Any:
     return values
 
 
+def _unit(path: str) -> str:
+    """What is of one stage: a folder of artifacts or results, or that of one variant in it."""
+    parts = Path(path).parts
+    return "/".join(parts[: 4 if _kind(path) in BY_VARIANT else 3])
+
+
 def _folder(path: str) -> str:
     """The folder of artifacts or results that a file belongs to.
 
@@ -318,24 +348,24 @@ def _watched(paths: Iterable[str]) -> set[str]:
     return watched
 
 
-def _in_order(groups: Mapping[frozenset[str], list[Job]]) -> list[frozenset[str]]:
-    """The groups of folders, each after those that its rules read."""
+def _in_order(groups: Mapping[frozenset[str], list[Job]]) -> dict[frozenset[str], list[Job]]:
+    """The groups by their folders, each after those that its rules read."""
     needs = {
         folders: _watched(path for job in group for path in job.inputs) - folders
         for folders, group in groups.items()
     }
     made = frozenset[str]().union(*groups)
-    ordered: list[frozenset[str]] = []
+    ordered: dict[frozenset[str], list[Job]] = {}
     while len(ordered) < len(groups):
         done = frozenset[str]().union(*ordered)
-        ready = [
-            folders
-            for folders in groups
+        ready = {
+            folders: group
+            for folders, group in groups.items()
             if folders not in ordered and needs[folders] & made <= done
-        ]
+        }
         if not ready:
             raise DsegError("folders of artifacts need each other: give their rules folders apart")
-        ordered += ready
+        ordered |= ready
     return ordered
 
 

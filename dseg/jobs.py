@@ -12,12 +12,13 @@ def jobs(settings: Settings, wildcards: Sequence[str]) -> Iterator[dict[str, str
 
     Args:
         settings: Of the run.
-        wildcards: Some of recording, variant, inversion, mask_method and benchmark.
+        wildcards: Some of synthesis, recording, variant, inversion, mask_method and benchmark.
 
     Yields:
         The name of each, by wildcard.
     """
     names: dict[str, Collection[str]] = {
+        "synthesis": settings.syntheses.keys(),
         "recording": [*settings.recordings, *settings.mask_recordings],
         "variant": settings.variants.keys(),
         "inversion": settings.inversions.keys(),
@@ -31,6 +32,7 @@ def jobs(settings: Settings, wildcards: Sequence[str]) -> Iterator[dict[str, str
 def job_settings(
     settings: Settings,
     *,
+    synthesis: str | None = None,
     recording: str | None = None,
     variant: str | None = None,
     inversion: str | None = None,
@@ -45,6 +47,8 @@ def job_settings(
         DsegError: There is none of a name.
     """
     changes: dict[str, Any] = {}
+    if synthesis is not None:
+        changes["synthesis"] = settings.synthesised(synthesis)
     if recording is not None:
         changes["recording"] = settings.recorded(recording)
         inversion = changes["recording"].inversion

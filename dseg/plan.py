@@ -104,9 +104,10 @@ class Plan(RunShards):
 
         Args:
             stage: The stage.
-            pattern: What the jobs differ in, of the wildcards {recording}, {variant},
-                {inversion}, {mask_method} and {benchmark}, joined by slashes. The settings of a
-                job have its overrides merged in and no benchmark or mask method but its own.
+            pattern: What the jobs differ in, of the wildcards {synthesis}, {recording},
+                {variant}, {inversion}, {mask_method} and {benchmark}, joined by slashes. The
+                settings of a job have its overrides merged in and no benchmark or mask method but
+                its own.
 
         Returns:
             The pattern of the files' paths.

@@ -1,5 +1,6 @@
 """The artifacts of a run, shard by shard: what there is to compute, and where each file lies."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
@@ -7,7 +8,15 @@ from typing import Any
 
 from dseg import comparison
 from dseg.jobs import job_settings
-from dseg.settings import MAIN_MASKS, HeadSettings, Settings
+from dseg.settings import (
+    MAIN_MASKS,
+    MAIN_SYNTHESIS,
+    ORACLE_MASKS,
+    RENDERS,
+    FeaturesSettings,
+    HeadSettings,
+    Settings,
+)
 from dseg.shards import INDEX_NAME, shard_count, shard_name
 
 
@@ -25,8 +34,23 @@ class RunShards:
 
     def synthetic_shards(self, folder: str) -> list[str]:
         """The shards of a folder that holds one item for each prompt."""
-        per_shard = self.settings.synthesis.items_per_shard
-        return self._shards(folder, self.settings.prompts.count, per_shard)
+        return self._of_synthesis(MAIN_SYNTHESIS, folder)
+
+    def further_shards(self) -> list[str]:
+        """Images, masks and latents of further syntheses, all that a head reads."""
+        read = [(*each, each[1].synthesis) for each in self._heads()]
+        return list(
+            dict.fromkeys(
+                path
+                for features, head, synthesis in read
+                if synthesis != MAIN_SYNTHESIS
+                for path in [
+                    *self._learnt(head, self.images_folder(synthesis)),
+                    *self._learnt(head, _masks_folder(head)),
+                    *(self._latents_of(features, head) if head.input == "features" else ()),
+                ]
+            )
+        )
 
     def recording_shards(self, folder: str) -> list[str]:
         """The shards folder/<recording>/<benchmark>/... of all recordings."""
@@ -67,17 +91,31 @@ class RunShards:
         """The soft masks of all methods on all benchmarks."""
         return self.recording_shards("recording_masks") + self.prediction_shards()
 
+    def head_images(self, wildcards: Any) -> list[str]:
+        """The images that the head of a job's wildcard learns."""
+        _, head = self.settings.variant(wildcards.variant)
+        return self._learnt(head, self.images_folder(head.synthesis))
+
     def head_latents(self, wildcards: Any) -> list[str]:
         """The inverted latents that the head of a job's wildcard is trained on, if any."""
         features, head = self.settings.variant(wildcards.variant)
-        if head.input != "features":
-            return []
-        return self.synthetic_shards(f"inversion/{features.inversion}")
+        return self._latents_of(features, head) if head.input == "features" else []
 
     def head_masks(self, wildcards: Any) -> list[str]:
         """The masks of synthetic images that the head of a job's wildcard learns."""
         _, head = self.settings.variant(wildcards.variant)
-        return self.synthetic_shards(_masks_folder(head))
+        return self._learnt(head, _masks_folder(head))
+
+    def images_folder(self, synthesis: str) -> str:
+        """The folder of the images of a synthesis."""
+        if synthesis == RENDERS:
+            return "renders/images"
+        return "synthesis" if synthesis == MAIN_SYNTHESIS else f"syntheses/{synthesis}"
+
+    def inverted_images(self, wildcards: Any) -> str:
+        """The shard of images, of a further synthesis, that a job inverts."""
+        shard = f"{wildcards.shard}-of-{wildcards.total}.safetensors"
+        return self.artifact(f"{self.images_folder(wildcards.synthesis)}/{shard}")
 
     def prediction_latents(self, wildcards: Any) -> list[str]:
         """The inverted latents that a job of the stage prediction reads, if any."""
@@ -87,22 +125,45 @@ class RunShards:
         return self._inversion_shards(features.inversion, wildcards.benchmark)
 
     def synthetic_inversion_shards(self) -> list[str]:
-        """The inverted latents of the synthetic images, of all inversions that a head reads."""
-        settings = self.settings
-        read = [settings.variant(name) for name in settings.variants]
-        names = {features.inversion for features, head in read if head.input == "features"}
+        """The inverted latents of the synthetic images, all that a head reads."""
+        read = {
+            path
+            for features, head in self._heads()
+            if head.input == "features" and head.synthesis == MAIN_SYNTHESIS
+            for path in self._latents_of(features, head)
+        }
         return [
             path
-            for name in settings.inversions
-            if name in names
+            for name in self.settings.inversions
             for path in self.synthetic_shards(f"inversion/{name}")
+            if path in read
         ]
 
     def mask_set_shards(self) -> list[str]:
-        """The masks of synthetic images by other methods, of all that a head learns."""
-        heads = [self.settings.variant(name)[1] for name in self.settings.variants]
-        folders = sorted({_masks_folder(head) for head in heads} - {"masks"})
-        return [path for folder in folders for path in self.synthetic_shards(folder)]
+        """The masks of synthetic images by other methods, all that a head learns or that judge."""
+        learnt = {
+            path
+            for _, head in self._heads()
+            if _masks_folder(head).startswith("mask_sets/")
+            for path in self._learnt(head, _masks_folder(head))
+        }
+        return sorted(learnt | {*self.scored_shards(f"mask_sets/{ORACLE_MASKS}")})
+
+    def scored_shards(self, folder: str) -> list[str]:
+        """The shards of a folder that hold the images on which an oracle judges mask methods."""
+        scored = self.settings.instruments.scored or 0
+        count = shard_count(scored, self.settings.synthesis.items_per_shard)
+        return self.synthetic_shards(folder)[:count]
+
+    def synthetic_masks(self) -> list[str]:
+        """The scores of mask methods on synthetic images, if an oracle judges them."""
+        if self.settings.instruments.scored is None:
+            return []
+        return [self.artifact("synthetic_masks/images.parquet")]
+
+    def quality(self) -> list[str]:
+        """How good the instruments are, where one judges mask methods."""
+        return [self.artifact("instruments/quality.json")] if self.synthetic_masks() else []
 
     def inversion_shards(self) -> list[str]:
         """The inverted latents of the benchmarks' images that something is computed on."""
@@ -170,11 +231,38 @@ class RunShards:
         count = shard_count(items, per_shard)
         return [self.artifact(f"{folder}/{shard_name(index, count)}") for index in range(count)]
 
+    def complete(self, shards: Sequence[str]) -> list[str]:
+        """Those of these shards whose folder has all of its shards among them."""
+        there = Counter(Path(path).parent for path in shards)
+        return [path for path in shards if there[Path(path).parent] == int(Path(path).stem[-5:])]
+
     def indices(self, shards: Sequence[str]) -> list[str]:
-        """The index of each folder that these shards lie in."""
-        folders = dict.fromkeys(Path(path).parent for path in shards)
+        """The index of each folder that has all of its shards among these."""
+        folders = dict.fromkeys(Path(path).parent for path in self.complete(shards))
         return [(folder / INDEX_NAME).as_posix() for folder in folders]
+
+    def _heads(self) -> list[tuple[FeaturesSettings, HeadSettings]]:
+        return [self.settings.variant(name) for name in self.settings.variants]
+
+    def _of_synthesis(self, name: str, folder: str) -> list[str]:
+        chosen, count = self.settings.synthesised(name), self.settings.prompts.count
+        return self._shards(folder, min(count, chosen.limit or count), chosen.items_per_shard)
+
+    def _learnt(self, head: HeadSettings, folder: str) -> list[str]:
+        """The shards of a folder of synthetic images, or of what was made of them, for a head."""
+        shards = self._of_synthesis(head.synthesis, folder)
+        per_shard = self.settings.synthesised(head.synthesis).items_per_shard
+        return shards[: None if head.prompts is None else shard_count(head.prompts, per_shard)]
+
+    def _latents_of(self, features: FeaturesSettings, head: HeadSettings) -> list[str]:
+        if head.synthesis == MAIN_SYNTHESIS:
+            return self._learnt(head, f"inversion/{features.inversion}")
+        return self._learnt(head, f"syntheses_inversion/{head.synthesis}/{features.inversion}")
 
 
 def _masks_folder(head: HeadSettings) -> str:
+    if head.synthesis == RENDERS:
+        return "renders/masks"
+    if head.synthesis != MAIN_SYNTHESIS:
+        return f"syntheses_masks/{head.synthesis}"
     return "masks" if head.masks == MAIN_MASKS else f"mask_sets/{head.masks}"

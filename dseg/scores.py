@@ -9,6 +9,23 @@ from dseg.errors import DsegError
 from dseg.settings import HeadSettings
 
 
+@dataclass(frozen=True)
+class SyntheticScores:
+    """What an oracle segmenter says of mask methods on synthetic images, and how good it is.
+
+    Attributes:
+        masks: method, id, iou, acc, named, found: as the stage synthetic_masks writes.
+        oracle_iou: Mean IoU of the oracle's own masks on renders of val, in [0, 1].
+        oracle_images: How many these are.
+        classifier: Share of them whose kind the classifier names, which says `named`.
+    """
+
+    masks: pd.DataFrame
+    oracle_iou: float
+    oracle_images: int
+    classifier: float
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Scores in [0, 1], per image and per benchmark.
@@ -21,6 +38,7 @@ class Scores:
         masks: method, benchmark, id, iou, acc: the mask methods, a row per image.
         kept: Number of synthetic pairs that the mask filter kept.
         made: Number of synthetic pairs in all.
+        synthetic: Mask methods on synthetic images; None if no oracle judged them.
         round_trips: inversion, id, error, psnr, passes; None if they were not measured.
     """
 
@@ -31,6 +49,7 @@ class Scores:
     kept: int
     made: int
     round_trips: pd.DataFrame | None = None
+    synthetic: SyntheticScores | None = None
 
     def of_images(self, method: str, benchmark: str, metric: str) -> np.ndarray:
         """A metric of every training and image that has it, in the order of seeds and ids.

@@ -41,6 +41,10 @@ Mode = Literal["multi", "single"]
 Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
 WORLD = "world/"
 MAIN_MASKS = "attentioncut"  # the masks of the stage; those of other mask methods are made beside
+ORACLE_MASKS = "oracle"  # of the instrument
+TRUE_MASKS = "true"  # of renders, which alone have them
+MAIN_SYNTHESIS = "main"  # the synthetic images of the section synthesis as it is
+RENDERS = "renders"  # rendered instead of synthesised
 
 
 class ModelSettings(Section):
@@ -147,12 +151,16 @@ class HeadSettings(Section):
     """Binary cross-entropy, soft Dice, or their sum."""
     seeds: Count
     """Trainings, which differ in first weights, order and split of the same pairs."""
+    synthesis: Slug
+    """Whose images are learnt: main, or another of `syntheses`."""
     masks: Slug
-    """Whose masks are learnt: attentioncut, or another of `mask_methods`."""
+    """Whose masks are learnt: attentioncut, another of `mask_methods`, oracle, or renders' true."""
     filter: bool
     """Whether pairs whose mask the filter dropped are left out."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)]
     """Share of the pairs held out to choose the epoch."""
+    prompts: Count | None
+    """Pairs are chosen among those of the first so many prompts; null: of all."""
     pairs: Count | None
     """Number of training pairs; null takes all that were kept."""
 
@@ -174,9 +182,11 @@ class VariantSettings(TypedDict, total=False):
 
 
 if TYPE_CHECKING:
+    SynthesisOverrides = Mapping[str, Any]
     RecordingOverrides = Mapping[str, Any]
     InversionOverrides = Mapping[str, Any]
 else:
+    SynthesisOverrides = some_keys_of(SynthesisSettings)
     RecordingOverrides = some_keys_of(RecordingSettings)
     InversionOverrides = some_keys_of(InversionSettings)
 
@@ -192,6 +202,9 @@ class EvaluationSettings(Section):
     """The one that tables and figures show."""
     postprocessing: Annotated[tuple[Postprocessing, ...], FROM_LIST, SOME, DISTINCT]
     """What is done to masks before they are scored; tables and figures show none."""
+    postprocessed: Annotated[tuple[Slug, ...], FROM_LIST, DISTINCT] | None
+    """Methods scored after every post-processing and in every mode, the others as they are shown;
+    null: all."""
     truth: Literal["protocol", "half"]
     """Where grey true masks are cut: as the protocol's code does, or above one half in all."""
     box: Literal["largest", "all"]
@@ -228,6 +241,9 @@ class Settings(Section):
     inversion: InversionSettings
     features: FeaturesSettings
     head: HeadSettings
+    syntheses: Mapping[Slug, SynthesisOverrides]
+    """Further sets of images to train on, each as what it changes of synthesis; renders: rendered
+    ones, with their true masks."""
     recordings: Annotated[Mapping[Slug, RecordingOverrides], Field(min_length=1)]
     """Ways to record attention on given images, each as what it changes of recording."""
     inversions: Annotated[Mapping[Slug, InversionOverrides], Field(min_length=1)]
@@ -256,6 +272,17 @@ class Settings(Section):
             self.features.model_copy(update=dict(changes.get("features", {}))),
             self.head.model_copy(update=dict(changes.get("head", {}))),
         )
+
+    def synthesised(self, name: str) -> SynthesisSettings:
+        """The section synthesis with the overrides of ``name`` merged in; main changes nothing.
+
+        Raises:
+            DsegError: There is no such synthesis.
+        """
+        known = {MAIN_SYNTHESIS: {}, **self.syntheses}
+        if name not in known:
+            raise DsegError(f"no synthesis {name!r}; there are {', '.join(known)}")
+        return self.synthesis.model_copy(update=dict(known[name]))
 
     def recorded(self, name: str) -> RecordingSettings:
         """The section recording with the overrides of recording ``name`` merged in.

@@ -5,22 +5,20 @@ Scores are in percent, means over images and over trainings. Intervals and tests
 with other trainings of the same heads.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 
 from dseg import ablations, comparison
 from dseg.errors import DsegError
+from dseg.mask_tables import mask_table, synthetic_mask_table
 from dseg.round_trips import round_trip_table
 from dseg.scores import Scores
 from dseg.settings import Settings
-from dseg.statistics import Comparison, Interval, compare, holm, mean_interval, share_interval
+from dseg.statistics import Comparison, compare, mean_interval, share_interval
 from dseg.table import NOT_RUN, Table
+from dseg.table_cells import INTERVAL, KEYS, TEST, adjust, exact, p_text, show
 
-K = TypeVar("K", bound=Hashable)
-INTERVAL = "In brackets: 95 % interval, over images (BCa bootstrap) and trainings (Student)."
-TEST = "two-sided sign-flip test over images"
 ORACLE = "Noun told: AttentionCut's prompt names the image's class, which no other method is told."
 HEADINGS = {"acc": "Acc", "iou": "IoU [95 %]", "max_f": "maxF"}
 
@@ -49,6 +47,11 @@ def build_tables(settings: Settings, scores: Scores) -> list[Table]:
             round_trip_table(settings, scores.round_trips)
             for name in comparison.tables(settings)
             if name == comparison.ROUND_TRIP and scores.round_trips is not None
+        ),
+        *(
+            synthetic_mask_table(settings, scores)
+            for name in comparison.tables(settings)
+            if name == comparison.SYNTHETIC_MASKS
         ),
     ]
 
@@ -112,9 +115,9 @@ def localisation_table(settings: Settings, scores: Scores) -> Table:
                 row.append(NOT_RUN)
                 continue
             share = share_interval(hits)
-            row.append(_show(share))
+            row.append(show(share))
             key = (name, labels[name], benchmark, str(hits.shape[1]), f"box-{rule}")
-            records.append((*key, _trainings(settings, name, hits), *_exact(share)))
+            records.append((*key, _trainings(settings, name, hits), *exact(share)))
         if set(row) - {NOT_RUN}:
             cells.append((labels[name], *row))
     encloses = {"largest": "the largest component of", "all": "all of"}[rule]
@@ -127,58 +130,7 @@ def localisation_table(settings: Settings, scores: Scores) -> Table:
         f"over images (Wilson) and trainings (Student). {ORACLE}",
         headings=(("", "method"), *heads),
         cells=tuple(cells),
-        columns=(*_KEYS, "seeds", "corloc", "corloc_low", "corloc_high"),
-        records=tuple(records),
-    )
-
-
-def mask_table(settings: Settings, scores: Scores) -> Table:
-    """Ways to make a mask from the same attention, tested against Otsu's threshold."""
-    labels = comparison.mask_methods(settings)
-    protocol, chosen = settings.evaluation.protocol, comparison.CHOSEN_ON
-    benchmarks = comparison.mask_benchmarks(settings)
-    recording = comparison.methods(settings).get(comparison.MASK_RECORDING, "").partition(", ")[2]
-    cells, records = [], []
-    for benchmark in benchmarks:
-        every = {name: scores.of_masks(name, benchmark) for name in labels}
-        run = {name: values for name, values in every.items() if len(values)}
-        otsu: dict[str, Comparison] = {}
-        full: dict[str, Comparison] = {}
-        for group in comparison.mask_groups(settings):
-            own = {name: run[name] for name in group.names if name in run}
-            otsu |= _against(own, group.reference, settings.seed)
-            full |= _against(own, group.full, settings.seed)
-        adjusted, adjusted_full = _holm(otsu), _holm(full)
-        for name, values in run.items():
-            interval = mean_interval(values, seed=settings.seed)
-            gain = [otsu[name].difference] if name in otsu else []
-            loss = [full[name].difference] if name in full else []
-            p = [_p(otsu[name].p_value), _p(adjusted[name])] if name in otsu else ["", ""]
-            q = [_p(full[name].p_value), _p(adjusted_full[name])] if name in full else ["", ""]
-            key = (name, labels[name], benchmark, str(len(values)), protocol)
-            records.append((*key, *_exact(interval), *_exact(*gain), *p, *_exact(*loss), *q))
-            shown = (_show(interval), _show(*gain, signed=True), p[1])
-            behind = (_show(*loss, signed=True), q[1])
-            cells.append((labels[name], benchmark, str(len(values)), *shown, *behind))
-    note = (
-        "IoU in percent at the method's own threshold, mean over all images, none filtered out; "
-        f"protocol {protocol}. {INTERVAL} p: {TEST}, corrected by Holm within a benchmark. Where "
-        f"a row names no other, all start from the same attention: {recording}."
-    )
-    heads = ["method", "benchmark", "images", "IoU [95 %]"]
-    heads += ["minus Otsu [95 %]", "p", "minus AttentionCut [95 %]", "p"]
-    return Table(
-        name="mask-methods",
-        title="Ways to make a mask from the same attention",
-        note=note
-        + (f" Settings were chosen in the domain of {chosen}." if chosen in benchmarks else ""),
-        headings=tuple(("", head) for head in heads),
-        cells=tuple(cells),
-        columns=(
-            *(*_KEYS, "iou", "iou_low", "iou_high"),
-            *("minus_otsu", "minus_otsu_low", "minus_otsu_high", "p", "p_holm"),
-            *("minus_full", "minus_full_low", "minus_full_high", "p_full", "p_full_holm"),
-        ),
+        columns=(*KEYS, "seeds", "corloc", "corloc_low", "corloc_high"),
         records=tuple(records),
     )
 
@@ -214,10 +166,12 @@ _ABLATIONS = {
     "blocks": ("What is read of the U-Net", "features", ""),
     "heads": ("Heads and losses, on the same features", "head", ""),
     "masks": (
-        "Masks to learn from, on the same synthetic images",
+        "Masks to learn from",
         "masks",
-        "Filtered: without the pairs that the mask filter drops.",
+        "On the same synthetic images, but for true masks: those are of as many renders. Filtered: "
+        "without the pairs that the mask filter drops.",
     ),
+    "syntheses": ("Images to learn from, with their masks by AttentionCut", "images", ""),
     "pairs": ("Number of synthetic training pairs", "pairs", ""),
 }
 
@@ -225,7 +179,6 @@ _DIFFERENCES = (
     *("minus_reference", "minus_reference_low", "minus_reference_high"),
     *("p", "p_holm", "d_z", "rank_biserial", "detectable"),
 )
-_KEYS = ("method", "label", "benchmark", "images", "protocol")
 
 
 def _segmentation(
@@ -260,7 +213,7 @@ def _segmentation(
     if reference is not None:
         heads += [f"minus {against} [95 %]", "p", "d"]
     tests = _tests(settings, scores, [method for _, method in rows], reference)
-    adjusted = _holm(tests)
+    adjusted = adjust(tests)
     cells, records = [], []
     for label, method in rows:
         shown: list[str] = []
@@ -277,16 +230,15 @@ def _segmentation(
                 for metric in HEADINGS
             }
             shown += [
-                _show(interval) if metric == "iou" else f"{values[metric]:.1f}"
-                for metric in metrics
+                show(interval) if metric == "iou" else f"{values[metric]:.1f}" for metric in metrics
             ]
             key = (method, label, benchmark, str(iou.shape[1]), protocol, trainings)
-            record = [*key, f"{values['acc']:.2f}", *_exact(interval), f"{values['max_f']:.2f}"]
+            record = [*key, f"{values['acc']:.2f}", *exact(interval), f"{values['max_f']:.2f}"]
             test = tests.get((method, benchmark))
             if test is not None:
                 p = adjusted[method, benchmark]
-                shown += [_show(test.difference, signed=True), _p(p), f"{test.effect:+.2f}"]
-                record += [*_exact(test.difference), _p(test.p_value), _p(p)]
+                shown += [show(test.difference, signed=True), p_text(p), f"{test.effect:+.2f}"]
+                record += [*exact(test.difference), p_text(test.p_value), p_text(p)]
                 record += [f"{test.effect:.3f}", f"{test.rank_effect:.3f}"]
                 record.append(f"{100 * test.detectable:.2f}")
             elif reference is not None:
@@ -316,7 +268,7 @@ def _segmentation(
         ),
         cells=tuple(cells),
         columns=(
-            *(*_KEYS, "seeds", "acc", "iou", "iou_low", "iou_high", "max_f"),
+            *(*KEYS, "seeds", "acc", "iou", "iou_low", "iou_high", "max_f"),
             *(_DIFFERENCES if reference is not None else ()),
         ),
         records=tuple(records),
@@ -347,23 +299,11 @@ def _trainings(settings: Settings, method: str, values: np.ndarray) -> str:
     return str(len(values)) if method in settings.variants else ""
 
 
-def _against(scores: Mapping[str, np.ndarray], reference: str, seed: int) -> dict[str, Comparison]:
-    """Every method but the reference, compared with it; none if the reference was not run."""
-    if reference not in scores:
-        return {}
-    others = [name for name in scores if name != reference]
-    return {name: compare(scores[name], scores[reference], seed=seed) for name in others}
-
-
 def _protocol(settings: Settings) -> str:
     """The protocol in words, with the mode where it is not the usual one."""
     mode = settings.evaluation.mode
     named = f"protocol {settings.evaluation.protocol}"
     return named if mode == "multi" else f"{named}, mode {mode}"
-
-
-def _holm(tests: Mapping[K, Comparison]) -> dict[K, float]:
-    return dict(zip(tests, holm([each.p_value for each in tests.values()]), strict=True))
 
 
 def _benchmark(scores: Scores, benchmark: str, metric: str) -> str:
@@ -376,24 +316,3 @@ def _benchmark(scores: Scores, benchmark: str, metric: str) -> str:
             f"({', '.join(map(str, sorted(counts)))}): run the stage evaluation again"
         )
     return f"{benchmark}, {counts.pop()} images" if counts else benchmark
-
-
-def _show(interval: Interval | None = None, *, signed: bool = False) -> str:
-    """An interval to read, like ``71.2 [69.8, 72.5]``; empty for none."""
-    if interval is None:
-        return ""
-    sign = "+" if signed else ""
-    numbers = (interval.value, interval.low, interval.high)
-    value, low, high = (f"{100 * number:{sign}.1f}" for number in numbers)
-    return f"{value} [{low}, {high}]"
-
-
-def _exact(interval: Interval | None = None) -> tuple[str, str, str]:
-    if interval is None:
-        return "", "", ""
-    value, low, high = (100 * number for number in (interval.value, interval.low, interval.high))
-    return f"{value:.2f}", f"{low:.2f}", f"{high:.2f}"
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"

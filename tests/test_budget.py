@@ -26,6 +26,9 @@ def stages(plan: Plan, geometry: Geometry = TINY) -> dict[str, Stage]:
     return {stage.name: stage for stage in found}
 
 
+DRAWN = [f"syntheses/guidance-{scale}" for scale in (1, 2, 5, 8)]  # of the profile study
+
+
 @pytest.mark.parametrize("profile", ["embedded", "study"])
 def test_jobs_are_those_of_the_workflow(
     root: Path, monkeypatch: pytest.MonkeyPatch, profile: str
@@ -43,6 +46,9 @@ def test_jobs_are_those_of_the_workflow(
         "predictions": plan.prediction_shards(),
         "head": list(plan.settings.variants),
     }
+    folders = ("syntheses_masks", "syntheses_inversion", *DRAWN)
+    further = plan.further_shards()
+    expected |= {name: [path for path in further if f"/{name}/" in path] for name in folders}
     found = stages(plan)
     assert {name: stage.jobs for name, stage in found.items()} == {
         name: len(paths) for name, paths in expected.items() if paths

@@ -116,6 +116,7 @@ def test_sets_replace(changed):
     assert settings.world.images == {"val": 5}
     assert set(REPLACED) == {
         "benchmarks",
+        "syntheses",
         "recordings",
         "inversions",
         "mask_recordings",
@@ -212,10 +213,33 @@ def test_variant_merges_its_overrides(default):
         ),
         (
             "variants: {a: {head: {masks: guess}}}",
-            "variants.a.head.masks: expected attentioncut or another of mask_methods, got",
+            "variants.a.head.masks: expected attentioncut, oracle, true or another of",
         ),
-        ("head: {pairs: 481}", "changes.yaml: head.pairs: expected at most prompts.count = 480"),
-        ("prompts: {count: 200}", "variants.pairs-240.head.pairs: expected at most prompts.count"),
+        ("head: {pairs: 481}", "changes.yaml: head.pairs: expected at most the 480 images"),
+        ("prompts: {count: 200}", "variants.pairs-240.head.pairs: expected at most the 200"),
+        ("head: {prompts: 481}", "changes.yaml: head.prompts: expected at most the 480 images"),
+        (
+            "{head: {prompts: 9, pairs: 10}, variants: {a: {}}}",
+            "head.pairs: expected at most head.prom",
+        ),
+        ("head: {synthesis: other}", "head.synthesis: expected main or one of syntheses, got"),
+        ("instruments: {scored: 481}", "instruments.scored: expected at most prompts.count = 480"),
+        ("mask_methods: {oracle: {method: otsu}}", "mask_methods.oracle: expected another name"),
+        ("evaluation: {postprocessed: [guess]}", "evaluation.postprocessed: expected some of rec"),
+        ("syntheses: {main: {}}", "syntheses.main: expected another name: main is the section"),
+        ("head: {masks: 'true'}", "head.masks: expected other masks: synthesis renders alone"),
+        (
+            "{syntheses: {weak: {guidance: 1.0}}, head: {synthesis: weak, masks: otsu}}",
+            "head.masks: expected attentioncut, all that synthesis weak has, got 'otsu'",
+        ),
+        (
+            "{syntheses: {renders: {}}, head: {synthesis: renders}}",
+            "head.masks: expected true, all that synthesis renders has, got 'attentioncut'",
+        ),
+        (
+            "{syntheses: {weak: {limit: 9}}, variants: {a: {head: {synthesis: weak, pairs: 10}}}}",
+            "variants.a.head.pairs: expected at most the 9 images that there are, got 10",
+        ),
         ("prompts: {contexts: []}", "prompts.contexts: expected at least one item for"),
         ("prompts: {templates: [a photo]}", "prompts.templates: expected {noun} once"),
         ("prompts: {templates: ['{noun} {x}']}", "prompts.templates: expected {noun} once"),

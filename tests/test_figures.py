@@ -7,7 +7,7 @@ import pytest
 from matplotlib import rcParams
 from PIL import Image
 
-from dseg.charts import Curve, interval_chart, pair_chart, precision_recall_chart
+from dseg.charts import Curve, interval_chart, line_chart, precision_recall_chart
 from dseg.figures import (
     CELL,
     STYLE,
@@ -59,7 +59,8 @@ def charts():
     scores = {"Otsu": Interval(0.7, 0.65, 0.74), "AttentionCut": Interval(0.8, 0.77, 0.83)}
     ramp = np.linspace(0, 1, 20)
     curve = Curve("head, inverted features", 1 - ramp**3, ramp, 0.8)
-    lines = {"test": {10: Interval(0.6, 0.5, 0.7), 40: Interval(0.7, 0.65, 0.74)}}
+    line = {10: Interval(0.6, 0.5, 0.7), 40: Interval(0.7, 0.65, 0.74)}
+    lines = {"test": {"head": line, "RGB network": line}, "shift": {"head": line}}
     return {
         "intervals": interval_chart(
             {"val": scores, "test": scores},
@@ -68,7 +69,13 @@ def charts():
             axis_label="IoU",
         ),
         "curves": precision_recall_chart({"test": [curve], "shift": [curve]}),
-        "pairs": pair_chart(lines, {"test": 0.5}, level_label="AttentionCut", axis_label="IoU"),
+        "pairs": line_chart(
+            lines,
+            levels={"test": {"AttentionCut": 0.5}},
+            x_label="pairs",
+            axis_label="IoU",
+            logarithmic=True,
+        ),
         "loss": loss_curve([(100 * i, 1 / (i + 1)) for i in range(50)]),
         "masks": mask_gallery([synthetic(), synthetic("too small")]),
         "gallery": prediction_gallery([predicted()], LABELS),

@@ -1,6 +1,7 @@
 """What the Snakefile is told about a run."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -149,6 +150,55 @@ def test_a_job_gets_latents_and_model_only_if_it_reads_them(checkout):
     of_latents = job(recording="attentioncut-inversion", benchmark="test")
     assert plan.recording_latents(noised) == []
     assert plan.recording_latents(of_latents) == plan.prediction_latents(inverted)
+
+
+def test_a_head_reads_the_shards_of_its_first_prompts_alone(checkout):
+    params = checkout / "params.yaml"
+    change(params, "inversions", few={"steps": 5})
+    few = {"features": {"inversion": "few"}, "head": {"prompts": 240, "pairs": 9, "masks": "otsu"}}
+    change(params, "variants", few=few)
+    plan = Plan("embedded")
+    every, part = plan.synthetic_shards("inversion/few"), job(variant="few", benchmark="test")
+    assert plan.head_images(part) == plan.synthetic_shards("synthesis")[:1]
+    assert plan.head_latents(part) == every[:1]
+    assert (
+        plan.head_masks(part)
+        == plan.mask_set_shards()
+        == plan.synthetic_shards("mask_sets/otsu")[:1]
+    )
+    made = plan.synthetic_inversion_shards()
+    assert sorted(made) == sorted(plan.synthetic_shards("inversion/main") + every[:1])
+    assert plan.complete(made) == plan.synthetic_shards("inversion/main")
+    assert plan.indices(made) == ["artifacts/embedded/inversion/main/index.parquet"]
+    assert plan.indices(plan.mask_set_shards()) == []
+
+
+def test_further_syntheses_have_folders_of_their_own(checkout):
+    params = checkout / "params.yaml"
+    weak = {"guidance": 1.0, "limit": 300, "items_per_shard": 100}
+    change(params, "syntheses", weak=weak, renders={"limit": 100}, unread={})
+    change(params, "variants", weak={"head": {"synthesis": "weak", "prompts": 200}})
+    change(params, "variants", true={"head": {"synthesis": "renders", "masks": "true"}})
+    plan = Plan("embedded")
+    assert plan.synthetic_shards("synthesis")[-1].endswith("synthesis/00001-of-00002.safetensors")
+    weak, true = job(variant="weak", benchmark="test"), job(variant="true", benchmark="test")
+    folder, name = "artifacts/embedded", "00001-of-00003.safetensors"
+    assert plan.head_images(weak)[1:] == [f"{folder}/syntheses/weak/{name}"]
+    assert plan.head_masks(weak)[1:] == [f"{folder}/syntheses_masks/weak/{name}"]
+    assert plan.head_latents(weak)[1:] == [f"{folder}/syntheses_inversion/weak/main/{name}"]
+    name = "00000-of-00001.safetensors"
+    assert plan.head_images(true) == [f"{folder}/renders/images/{name}"]
+    assert plan.head_masks(true) == [f"{folder}/renders/masks/{name}"]
+    assert plan.head_latents(true) == [f"{folder}/syntheses_inversion/renders/main/{name}"]
+    images = job(synthesis="renders", shard="00000", total="00001")
+    assert plan.inverted_images(images) == f"{folder}/renders/images/{name}"
+    further = plan.further_shards()
+    assert {*plan.head_images(weak), *plan.head_masks(true), *plan.head_latents(weak)} <= {*further}
+    assert not any("unread" in path for path in further)
+    plan.stamps("synthesis", "{synthesis}")
+    stamp = json.loads(Path(f"{folder}/settings/synthesis/weak.json").read_text())
+    assert stamp["synthesis"]["guidance"] == 1.0
+    assert stamp["synthesis"]["steps"] == plan.settings.synthesis.steps
 
 
 def test_variants_name_the_inversion_and_the_masks_they_read(checkout):

@@ -81,6 +81,17 @@ def test_without_images_nothing_is_postprocessed(folders: Path) -> None:
     assert (row["postprocessing"], row["mode"], row["protocol"]) == ("none", "multi", "pysod")
 
 
+def test_maps_may_be_named_as_dseg_segment_names_them(folders: Path) -> None:
+    plain = str(folders / "plain")
+    assert score(folders, "--out", plain) == 0
+    for name in SIZES:
+        (folders / "soft" / f"{name}.png").rename(folders / "soft" / f"{name}_soft.png")
+        other = np.zeros((3, 3), np.uint8)
+        Image.fromarray(other).save(folders / "soft" / f"{name}_mask.png")
+    assert score(folders, "--suffix", "_soft", "--out", str(folders / "out")) == 0
+    assert (folders / "out/images.csv").read_bytes() == (folders / "plain/images.csv").read_bytes()
+
+
 def test_a_threshold_reaches_accuracy_and_components(folders: Path) -> None:
     options = ["--protocol", "tokencut", "--out", str(folders / "out")]
     assert score(folders, *options, "--threshold", "0.05") == 0

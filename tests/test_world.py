@@ -20,7 +20,7 @@ from dseg.world.backgrounds import BACKGROUNDS, SHIFT_CONTEXTS, TRAIN_CONTEXTS
 from dseg.world.captions import GENERIC, VOCABULARY
 from dseg.world.kinds import KIND_NAMES, KINDS, SPRITE_SIZE, VARIANTS, sprite
 from dseg.world.renderer import Scenes, annotated_scenes, captioned_images
-from dseg.world.splits import SPLITS, split_seed
+from dseg.world.splits import SPLITS, draw_split, split_seed
 
 BLOCK = len(KIND_NAMES) * len(TRAIN_CONTEXTS)
 # The only modules that may touch annotations of the world: they render, judge or show.
@@ -29,6 +29,7 @@ ANNOTATED = {
     "dseg/world/splits.py",
     "dseg/stages/world.py",
     "dseg/world/instruments.py",
+    "dseg/world/renders.py",
     "dseg/demo/viewer.py",
 }
 METHOD = ("prompts", "synthesis", "attentioncut", "inversion", "mask_sets", "head", "prediction")
@@ -258,6 +259,23 @@ def test_seeds_of_splits_differ() -> None:
     seeds = {split_seed(run_seed, name) for run_seed in range(3) for name in SPLITS}
     assert len(seeds) == 3 * len(SPLITS)
     assert min(seeds) > 2**32, "training uses small run seeds"
+
+
+def test_mild_and_harsh_are_the_scenes_of_shift() -> None:
+    mild, shift, harsh = (draw_split(name, 0, 24, size=32) for name in ("mild", "shift", "harsh"))
+    for other in (mild, harsh):
+        np.testing.assert_array_equal(other.masks, shift.masks)
+        assert other.kinds == shift.kinds
+    plain = draw_split("shift", 0, 24, size=32, shift_strength=0).images.astype(int)
+    distances = [np.abs(scenes.images - plain).mean() for scenes in (mild, shift, harsh)]
+    assert 2 < distances[0] < distances[1] < distances[2]
+    expected = annotated_scenes(
+        24, split_seed(0, "shift"), size=32, domain="shift", shift_strength=0.75
+    )
+    np.testing.assert_array_equal(harsh.images, expected.images)
+    most = draw_split("harsh", 0, 3, size=32, shift_strength=0.9)
+    whole = draw_split("shift", 0, 3, size=32, shift_strength=1)
+    np.testing.assert_array_equal(most.images, whole.images)
 
 
 @pytest.mark.parametrize("split", ["val", "test", "shift"])

@@ -37,7 +37,8 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
     A soft mask of another size than its truth is resized to it. The box that CorLoc judges is
     that of the resized mask under `evaluation.box`, for all methods alike. The trainings of a head
     are scored one by one; `seed` counts them, and is 0 for what is not trained. Masks are scored in
-    every mode and after every post-processing of the settings; boxes are those of the mask as it
+    every mode and after every post-processing of the settings, unless `evaluation.postprocessed`
+    names others; boxes are those of the mask as it
     is, in mode box.
 
     Args:
@@ -71,7 +72,7 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
             if method in BASELINES
             else read_soft(samples, groups[method, name], seed)
         )
-        for (postprocessing, mode), result in _evaluate(settings, masks).items():
+        for (postprocessing, mode), result in _evaluate(_of(settings, method), masks).items():
             for tables, table in (
                 (images, result.table),
                 (scores, _scores(settings, result)),
@@ -101,6 +102,15 @@ def _open(settings: Settings, benchmark: str, artifacts: Path) -> Samples:
     return open_samples(
         settings, benchmark, artifacts, difficult=chosen.difficult, crowd=chosen.crowd
     )
+
+
+def _of(settings: Settings, method: str) -> Settings:
+    """The settings of a method: one that `evaluation.postprocessed` leaves out is scored once."""
+    chosen = settings.evaluation
+    if chosen.postprocessed is None or method in chosen.postprocessed:
+        return settings
+    plain = {"postprocessing": ("none",), "modes": (chosen.mode,)}
+    return settings.model_copy(update={"evaluation": chosen.model_copy(update=plain)})
 
 
 def _constant(samples: Samples, baseline: Callable[[int, int], np.ndarray]) -> _Masks:

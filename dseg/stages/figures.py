@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from dseg import ablations, comparison
 from dseg.attentioncut import Reason
 from dseg.boxes import above
-from dseg.charts import Curve, interval_chart, pair_chart, precision_recall_chart
+from dseg.charts import Curve, interval_chart, line_chart, precision_recall_chart
 from dseg.config import Settings
 from dseg.crossmap import choose, combine, recorded
 from dseg.errors import DsegError
@@ -33,6 +33,10 @@ from dseg.statistics import Interval, mean_interval
 SECTIONS = (
     "seed",
     "benchmarks",
+    "world.shift_strength",
+    "synthesis.guidance",
+    "synthesis.steps",
+    "syntheses",
     "recording",
     "recordings",
     "mask_recordings",
@@ -82,8 +86,10 @@ def run(
         "mask-methods": partial(_mask_methods, settings, scores),
         "precision-recall": partial(_precision_recall, settings, scores),
         "pairs": partial(_pairs, settings, scores),
-        "ablations": partial(_ablations, settings, scores),
+        comparison.SHIFT_FIGURE: partial(_shift, settings, scores),
     }
+    for table in ablations.ABLATIONS:
+        draw[f"{comparison.ABLATION_FIGURE}{table}"] = partial(_ablation, settings, scores, table)
     for name in comparison.held_out(settings):
         draw[f"gallery-{name}"] = partial(_gallery, settings, artifacts, scores, predictions, name)
     for name in comparison.figures(settings):
@@ -223,43 +229,79 @@ def _precision_recall(settings: Settings, scores: Scores) -> Figure:
 
 
 def _pairs(settings: Settings, scores: Scores) -> Figure:
-    names = ablations.ablation(settings, "pairs")
-    lines: dict[str, dict[int, Interval]] = {}
-    levels = {}
+    """The head by number of pairs, and the RGB network where it was trained on several."""
+    labels = comparison.methods(settings)
+    of_network = {"head": ablations.ablation(settings, "pairs")}
+    rgb = [name for name in settings.variants if comparison.is_rgb(settings, name)]
+    if len(rgb) > 1:
+        of_network["RGB network"] = rgb
+    panels: dict[str, dict[str, dict[float, Interval]]] = {}
+    levels: dict[str, dict[str, float]] = {}
     for benchmark in comparison.held_out(settings):
-        found = {name: scores.of_images(name, benchmark, "iou") for name in names}
-        line = {
-            scores.pairs(settings.variant(name)[1]): mean_interval(values, seed=settings.seed)
-            for name, values in found.items()
-            if values.size
-        }
-        if len(line) > 1:
-            lines[benchmark] = line
+        lines = {}
+        for network, names in of_network.items():
+            found = {name: scores.of_images(name, benchmark, "iou") for name in names}
+            counts = {name: scores.pairs(settings.variant(name)[1]) for name in names}
+            line = {
+                float(counts[name]): mean_interval(found[name], seed=settings.seed)
+                for name in sorted(names, key=lambda name: counts[name])
+                if found[name].size
+            }
+            if len(line) > 1:
+                lines[network] = line
+        if lines:
+            panels[benchmark] = lines
             alone = scores.of_images(comparison.MASK_RECORDING, benchmark, "iou")
             if alone.size:
-                levels[benchmark] = float(alone.mean())
-    if not lines:
+                label = labels[comparison.MASK_RECORDING].replace(", ", ",\n", 1)
+                levels[benchmark] = {label: float(alone.mean())}
+    if not panels:
         return nothing("no two variants that differ in head.pairs only")
-    return pair_chart(
-        lines,
-        levels,
-        level_label=comparison.methods(settings).get(comparison.MASK_RECORDING, ""),
+    return line_chart(
+        panels,
+        levels=levels,
+        x_label="synthetic training pairs",
         axis_label=AXIS,
+        logarithmic=True,
     )
 
 
-def _ablations(settings: Settings, scores: Scores) -> Figure:
-    """Every ablation's heads below the default one, on the held-out benchmarks."""
+def _shift(settings: Settings, scores: Scores) -> Figure:
+    """The methods of the main tables by the strength of the shift."""
+    labels, strengths = comparison.methods(settings), comparison.shifts(settings)
     default = ablations.default_variant(settings)
-    labels = {default: "default head"} if default is not None else {}
-    for table in ablations.ABLATIONS:
-        for name in ablations.ablation(settings, table):
-            if name != default:
-                said = comparison.methods(settings)[name].removeprefix("head, ")
-                labels[name] = f"{said}  ({table})"
+    lines: dict[str, dict[float, Interval]] = {}
+    for method in comparison.main_methods(settings):
+        head = settings.variant(method)[1] if method in settings.variants else settings.head
+        if method not in (*settings.recordings, *settings.variants) or (
+            method != default and head.pairs != settings.head.pairs
+        ):
+            continue
+        found = {
+            strength: scores.of_images(method, benchmark, "iou")
+            for benchmark, strength in strengths.items()
+        }
+        line = {
+            strength: mean_interval(values, seed=settings.seed)
+            for strength, values in found.items()
+            if values.size
+        }
+        if len(line) > 1:
+            lines[labels[method]] = line
+    if not lines:
+        return nothing("no method was run at two strengths of shift")
+    title = f"{', '.join(strengths)}: the same but for the shift"
+    return line_chart({title: lines}, x_label="strength of the shift", axis_label=AXIS)
+
+
+def _ablation(settings: Settings, scores: Scores, table: str) -> Figure:
+    """The default head and the variants of one ablation, on the held-out benchmarks."""
+    default = ablations.default_variant(settings)
+    names = ablations.ablation(settings, table)
+    labels = {name: ablations.ablation_label(settings, table, name) for name in names}
     panels: dict[str, dict[str, Interval]] = {}
     for benchmark in comparison.held_out(settings):
-        found = {name: scores.of_images(name, benchmark, "iou") for name in labels}
+        found = {name: scores.of_images(name, benchmark, "iou") for name in names}
         found = {name: values for name, values in found.items() if values.size}
         if found:
             trainings = sorted({len(values) for values in found.values()})

@@ -143,7 +143,8 @@ def read_pairs(
 
     Images and masks are read when asked for. The pairs are the kept ones, or all if there is no
     `head.filter`, of which the first `head.pairs` in the order of the prompts. There the classes
-    take turns; in the order of ids, the first would all be of one class.
+    take turns; in the order of ids, the first would all be of one class. Where `head.prompts` says
+    so, only pairs of the first so many prompts are taken.
 
     Raises:
         DsegError: The shards are not of the same items, or too few masks were kept.
@@ -157,13 +158,14 @@ def read_pairs(
             f"{Path(synthesis[0]).parent}: run the stage {stage} again"
         )
     chosen = cut.fields["kept"] if head.filter else np.ones(len(cut.ids), bool)
-    kept = np.flatnonzero(chosen)
+    kept = np.flatnonzero(chosen[: head.prompts])
     least = max(head.pairs or 0, LEAST_PAIRS)
     if len(kept) < least:
         raise DsegError(
-            f"{Path(masks[0]).parent}: {len(kept)} of {len(cut.ids)} masks were kept, expected at "
-            f"least {least}; synthesise more (prompts.count), relax the filter (attentioncut.area, "
-            "border, focus) or lower head.pairs"
+            f"{Path(masks[0]).parent}: {len(kept)} of {len(chosen[: head.prompts])} masks were "
+            f"kept, expected at least {least}; synthesise more (prompts.count), look at more "
+            "(head.prompts), relax the filter (attentioncut.area, border, focus) or lower "
+            "head.pairs"
         )
     rows = kept[: head.pairs]
     targets = FieldRows(masks, "mask", stage=stage).take(rows)

@@ -31,7 +31,7 @@ from dseg.world.instruments import (
 )
 from dseg.world.quality import mean_iou, true_masks
 
-SECTIONS = ("seed", "world.size", "instruments")
+SECTIONS = ("seed", "world.size", "instruments.images", "instruments.epochs")
 CLASSIFIER_FILE, SEGMENTER_FILE = "classifier.safetensors", "segmenter.safetensors"
 QUALITY_FILE = "quality.json"
 

@@ -1,17 +1,18 @@
 """Stage `mask_methods`: attention on benchmark images -> IoU of every way to make a mask of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dseg.config import Settings
 from dseg.crossmap import recorded
 from dseg.errors import DsegError
-from dseg.mask_methods import mask_method
+from dseg.mask_methods import MaskMethod, mask_method
 from dseg.metrics import Accumulator
 from dseg.progress import track
-from dseg.shards import read_shard, write_atomically
+from dseg.shards import Shard, read_shard, write_atomically
 from dseg.stages.truths import group_shards, match_size, open_samples
 
 SECTIONS = ("benchmarks", "attentioncut", "mask_methods", "evaluation.protocol")
@@ -41,7 +42,7 @@ def run(settings: Settings, artifacts: Path, attention: Sequence[Path], out: Pat
                 f"mask_methods.{name}.recording: no shards of {method.recording!r} were given; "
                 f"there are {', '.join(sorted(there))}"
             )
-    rows: list[tuple[str, str, str, float, float]] = []
+    parts: list[pd.DataFrame] = []
     for (recording, benchmark), paths in groups.items():
         methods = {
             name: mask_method(settings, name)
@@ -52,23 +53,58 @@ def run(settings: Settings, artifacts: Path, attention: Sequence[Path], out: Pat
         truths = {sample.id: sample for sample in samples}
         for path in paths:
             shard = read_shard(path)
-            fields = shard.fields
+            rows: list[tuple[str, str, float, float]] = []
             for row, item in enumerate(track(shard.ids, f"mask methods, {path.parent.name}")):
                 if item not in truths:
                     raise DsegError(f"{path}: image {item} is not in the benchmark {benchmark}")
                 truth = truths[item].grey_mask()
                 if truth is None:
                     raise DsegError(f"benchmarks.{benchmark}: no masks to score mask methods by")
-                crosses = recorded(fields, row)
-                indices, weights = fields["affinity_indices"][row], fields["affinity_weights"][row]
-                shape = (truth.shape[0], truth.shape[1])
-                scores = Accumulator(settings.evaluation.protocol)
-                for name, row_method in methods.items():
-                    try:
-                        mask = row_method.mask(crosses, indices, weights, fields["image"][row])
-                    except DsegError as error:
-                        raise DsegError(f"{path}: mask method {name}: {error}") from error
-                    score = scores.update(match_size(mask, shape), truth, item)
-                    rows.append((name, benchmark, item, score.iou, score.acc))
-    table = pd.DataFrame(rows, columns=["method", "benchmark", "id", "iou", "acc"])
+                rows += score_methods(
+                    methods, shard, row, truth, item, settings.evaluation.protocol, path
+                )
+            part = pd.DataFrame(rows, columns=["method", "id", "iou", "acc"])
+            part.insert(1, "benchmark", benchmark)
+            parts.append(part)
+    columns = ["method", "benchmark", "id", "iou", "acc"]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     write_atomically(Path(out), lambda temporary: table.to_parquet(temporary, index=False))
+
+
+def score_methods(
+    methods: Mapping[str, MaskMethod],
+    shard: Shard,
+    row: int,
+    truth: np.ndarray,
+    item: str,
+    protocol: str,
+    path: Path,
+) -> list[tuple[str, str, float, float]]:
+    """Method, image, IoU and accuracy of the mask that every method makes of one image.
+
+    Args:
+        methods: By name.
+        shard: Of recorded attention.
+        row: The image's in it.
+        truth: uint8 (H, W), the true mask.
+        item: The image's id.
+        protocol: The one of the setting `evaluation.protocol`.
+        path: Of the shard, for errors.
+
+    Raises:
+        DsegError: The image's attention is not usable.
+    """
+    fields = shard.fields
+    crosses, image = recorded(fields, row), fields["image"][row]
+    indices, weights = fields["affinity_indices"][row], fields["affinity_weights"][row]
+    shape = (truth.shape[0], truth.shape[1])
+    scores = Accumulator(protocol)
+    rows = []
+    for name, method in methods.items():
+        try:
+            mask = method.mask(crosses, indices, weights, image)
+        except DsegError as error:
+            raise DsegError(f"{path}: mask method {name}: {error}") from error
+        score = scores.update(match_size(mask, shape), truth, item)
+        rows.append((name, item, score.iou, score.acc))
+    return rows

@@ -42,6 +42,7 @@ def run(
     predictions: Path,
     masks: Path,
     images: Path | None = None,
+    suffix: str = "",
     protocol: Sequence[str] = tuple(PROTOCOLS),
     mode: Sequence[str] = MODES,
     postprocessing: Sequence[str] = (),
@@ -50,13 +51,15 @@ def run(
 ) -> None:
     """Print a table of scores, and write it if asked to.
 
-    Files belong together that have the same name but for the suffix. Predictions are read as
+    Files belong together that have the same name but for the file type. Predictions are read as
     grey value / 255 and must have the size of their masks.
 
     Args:
         predictions: Folder of soft masks, PNG or JPEG.
         masks: Folder of true masks.
         images: Folder of the images, which the bilateral solver needs.
+        suffix: What predictions' names have besides, as _soft of `dseg segment`; files without it
+            are left alone.
         protocol: Protocols to compute; all by default.
         mode: Modes to compute; all by default.
         postprocessing: Post-processings; by default all if images are given, else none.
@@ -75,7 +78,7 @@ def run(
     if images is None and set(chosen) - {"none"}:
         raise DsegError(f"--postprocessing {chosen[-1]} needs the images: add --images FOLDER")
     results: dict[tuple[_Key, str], Evaluator] = {}
-    for item in track(_pair(predictions, masks, images), "score"):
+    for item in track(_pair(predictions, masks, images, suffix), "score"):
         for key, case in _cases(item, chosen, mode, threshold):
             for name in protocol:
                 if (key, name) not in results:
@@ -94,9 +97,14 @@ def run(
             write_atomically(out / file, partial(Path.write_text, data=text, encoding="utf-8"))
 
 
-def _pair(predictions: Path, masks: Path, images: Path | None) -> list[_Item]:
+def _pair(predictions: Path, masks: Path, images: Path | None, suffix: str) -> list[_Item]:
     """The files of every image; every prediction has a mask, and every mask a prediction."""
-    soft, true = (_list(folder) for folder in (predictions, masks))
+    soft, true = _list(predictions), _list(masks)
+    if suffix:
+        named = {name: path for name, path in soft.items() if name.endswith(suffix)}
+        soft = {name.removesuffix(suffix): path for name, path in named.items()}
+        if not soft:
+            raise DsegError(f"{predictions}: no image whose name ends in {suffix!r}")
     photos = None if images is None else _list(images)
     for here, there, folder in ((true, soft, predictions), (soft, true, masks)):
         _need_all(here, there, folder)

@@ -1,12 +1,13 @@
 """Files of the scores: written by evaluation and mask_methods, read by tables and figures."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from dseg.errors import DsegError
-from dseg.scores import Scores
+from dseg.scores import Scores, SyntheticScores
 from dseg.shards import read_shards
 
 IMAGES, SCORES, CURVES = "images.parquet", "scores.parquet", "curves.parquet"
@@ -21,6 +22,8 @@ def read_scores(
     masks: Sequence[Path],
     mode: str,
     round_trips: Sequence[Path] = (),
+    synthetic_masks: Sequence[Path] = (),
+    quality: Sequence[Path] = (),
 ) -> Scores:
     """Read the scores of a run in one mode and without post-processing.
 
@@ -30,6 +33,8 @@ def read_scores(
         masks: All shards of masks of the synthetic images.
         mode: The one of the setting `evaluation.mode`.
         round_trips: Tables of the stage round_trip; none if it was not run.
+        synthetic_masks: Table of the stage synthetic_masks, likewise.
+        quality: quality.json of the stage instruments, which goes with it.
 
     Raises:
         DsegError: A table or a shard is missing or not whole.
@@ -43,7 +48,23 @@ def read_scores(
         kept=int(kept.sum()),
         made=len(kept),
         round_trips=pd.concat([read_table(path) for path in round_trips]) if round_trips else None,
+        synthetic=_synthetic(synthetic_masks[0], quality[0]) if synthetic_masks else None,
     )
+
+
+def _synthetic(masks: Path, quality: Path) -> SyntheticScores:
+    try:
+        said = json.loads(quality.read_text(encoding="utf-8"))
+        return SyntheticScores(
+            read_table(masks),
+            oracle_iou=said["segmenter_iou"],
+            oracle_images=said["images"],
+            classifier=said["classifier_accuracy"],
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise DsegError(
+            f"{quality}: not what the stage instruments writes; run it again"
+        ) from error
 
 
 def read_table(path: Path) -> pd.DataFrame:

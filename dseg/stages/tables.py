@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from dseg import comparison
 from dseg.benchmark_tables import build_benchmark_tables
 from dseg.config import Settings
+from dseg.postprocessing_table import postprocessing_table
 from dseg.shards import write_atomically
-from dseg.stages.scores import SCORES, read_scores, read_table
+from dseg.stages.scores import IMAGES, SCORES, read_scores, read_table
 from dseg.table import FORMS, Table
 from dseg.tables import build_tables, metrics
 
@@ -15,9 +17,13 @@ SECTIONS = (
     "seed",
     "prompts.count",
     "benchmarks",
+    "synthesis.guidance",
+    "synthesis.steps",
+    "syntheses",
     "recording",
     "recordings",
     "mask_recordings",
+    "instruments.scored",
     "inversion",
     "inversions",
     "features",
@@ -37,6 +43,8 @@ def run(
     masks: Sequence[Path],
     out: Path,
     round_trips: Sequence[Path] = (),
+    synthetic_masks: Sequence[Path] = (),
+    quality: Sequence[Path] = (),
 ) -> None:
     """Write tables/<table>.{csv,md,tex,html} and metrics.json.
 
@@ -47,14 +55,21 @@ def run(
         masks: All shards of masks of the synthetic images.
         out: Folder results/<profile>.
         round_trips: Table of the stage round_trip, where ways to invert are compared.
+        synthetic_masks: Table of the stage synthetic_masks, where an oracle judges mask methods.
+        quality: quality.json of the stage instruments, likewise.
 
     Raises:
         DsegError: A table or shard is not usable, or their contents contradict each other.
     """
     mode = settings.evaluation.mode
-    scores = read_scores(evaluation, mask_methods, masks, mode, round_trips)
+    scores = read_scores(
+        evaluation, mask_methods, masks, mode, round_trips, synthetic_masks, quality
+    )
     public = build_benchmark_tables(settings, read_table(evaluation / SCORES))
-    for table in [*build_tables(settings, scores), *public]:
+    made = [*build_tables(settings, scores), *public]
+    if comparison.POSTPROCESSING in comparison.tables(settings):
+        made.append(postprocessing_table(settings, scores, read_table(evaluation / IMAGES)))
+    for table in made:
         write_table(table, out / "tables")
     _write(json.dumps(metrics(settings, scores), indent=1) + "\n", out / METRICS)
 

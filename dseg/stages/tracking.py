@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dseg import ablations, comparison
+from dseg import comparison
 from dseg.config import Settings, sections
 from dseg.errors import DsegError
 from dseg.pipeline import model_identity
@@ -35,6 +35,8 @@ SECTIONS = (
     "mask_methods",
     "variants",
     "evaluation",
+    "syntheses",
+    "instruments",
     "tracking",
 )
 STORE = Path("mlflow.db")
@@ -136,13 +138,16 @@ def _figures(settings: Settings, table: str) -> list[str]:
     every = comparison.figures(settings)
     galleries = [name for name in every if name.startswith("gallery-")]
     belong = {
-        "saliency": [*galleries, "precision-recall"],
+        "saliency": [
+            *galleries,
+            "precision-recall",
+            *(name for name in every if name == comparison.SHIFT_FIGURE),
+        ],
         "mask-methods": ["mask-methods", "masks"],
         "pairs": ["pairs"],
     }
-    if table in ablations.ABLATIONS and "ablations" in every:
-        return [*belong.get(table, []), "ablations"]
-    return belong.get(table, [])
+    own = f"{comparison.ABLATION_FIGURE}{table}"
+    return [*belong.get(table, []), *(name for name in every if name == own)]
 
 
 def _benchmarks(settings: Settings, table: str) -> list[str]:

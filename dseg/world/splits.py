@@ -1,9 +1,9 @@
 """The evaluation splits of the embedded world, in the layouts of public benchmarks.
 
-`val`, `test` and `shift` are laid out like ECSSD (`images/`, `ground_truth_mask/`), `multi` like
-PASCAL VOC (`JPEGImages/`, `Annotations/`, `ImageSets/Main/`), so the same readers serve both.
-Images are PNG, where the public sets have JPEG, so that nothing is lost. `captions.csv` (id, noun,
-caption) is an addition of ours.
+`val`, `test`, `shift` and its two other strengths are laid out like ECSSD (`images/`,
+`ground_truth_mask/`), `multi` like PASCAL VOC (`JPEGImages/`, `Annotations/`, `ImageSets/Main/`),
+so the same readers serve both. Images are PNG, where the public sets have JPEG, so that nothing is
+lost. `captions.csv` (id, noun, caption) is an addition of ours.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from PIL import Image
 
 from dseg.errors import DsegError
 from dseg.world.renderer import Scenes, annotated_scenes
+from dseg.world.strengths import shift_strength as strength_of
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,16 @@ class Split:
     layout: Literal["saliency", "voc"]
     domain: Literal["train", "shift"] = "train"
     objects: tuple[int, int] = (1, 1)
+    scenes: str | None = None
+    """The split whose scenes these are, shifted more or less; None: its own."""
 
 
 SPLITS: dict[str, Split] = {
     "val": Split("saliency"),
     "test": Split("saliency"),
+    "mild": Split("saliency", domain="shift", scenes="shift"),
     "shift": Split("saliency", domain="shift"),
+    "harsh": Split("saliency", domain="shift", scenes="shift"),
     "multi": Split("voc", objects=(2, 3)),
 }
 
@@ -56,14 +61,18 @@ def split_seed(run_seed: int, split: str) -> int:
 def draw_split(
     name: str, run_seed: int, count: int, *, size: int = 64, shift_strength: float = 0.5
 ) -> Scenes:
-    """Render the scenes of a split; DsegError if the world has none of that name."""
+    """Render the scenes of a split; DsegError if the world has none of that name.
+
+    `shift_strength` is that of the split `shift`, of which others have a share.
+    """
     split = find_split(name)
+    shifted = split.domain == "shift"
     return annotated_scenes(
         count,
-        split_seed(run_seed, name),
+        split_seed(run_seed, split.scenes or name),
         size=size,
         domain=split.domain,
-        shift_strength=shift_strength,
+        shift_strength=strength_of(name, shift_strength) if shifted else 0.0,
         objects=split.objects,
     )
 

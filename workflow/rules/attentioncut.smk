@@ -60,3 +60,14 @@ rule recording_masks_index:
         "../../environment.yml"
     shell:
         "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+
+
+use rule attentioncut as syntheses_masks with:
+    input:
+        attention=rules.syntheses.output,
+        settings=plan.stamp("attentioncut"),
+        code=plan.code("attentioncut"),
+    output:
+        plan.artifact("syntheses_masks/{synthesis}/{shard}-of-{total}.safetensors"),
+    log:
+        plan.log("syntheses_masks/{synthesis}/{shard}-of-{total}"),

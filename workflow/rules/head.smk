@@ -2,7 +2,7 @@
 # trains it as often as `head.seeds` says.
 rule head:
     input:
-        synthesis=plan.synthetic_shards("synthesis"),
+        synthesis=plan.head_images,
         masks=plan.head_masks,
         prompts=rules.prompts.output,
         latents=plan.head_latents,

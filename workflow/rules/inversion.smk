@@ -20,15 +20,34 @@ rule inversion:
         " --prompts {input.prompts} --out {output} 2>&1 | tee {log}"
 
 
-rule inversion_index:
+# Where heads read a part of the shards only, the folder is not whole and has no index.
+if plan.complete(plan.synthetic_inversion_shards()):
+
+    rule inversion_index:
+        input:
+            shards=plan.complete(plan.synthetic_inversion_shards()),
+            code=plan.code("index"),
+        output:
+            plan.indices(plan.synthetic_inversion_shards()),
+        log:
+            plan.log("inversion/index"),
+        conda:
+            "../../environment.yml"
+        shell:
+            "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+
+
+# The same for further sets of images.
+use rule inversion as syntheses_inversion with:
     input:
-        shards=plan.synthetic_inversion_shards(),
-        code=plan.code("index"),
+        synthesis=plan.inverted_images,
+        prompts=rules.prompts.output,
+        model=plan.model(),
+        settings=plan.stamps("inversion", "{inversion}"),
+        code=plan.code("inversion"),
     output:
-        plan.indices(plan.synthetic_inversion_shards()),
+        plan.artifact(
+            "syntheses_inversion/{synthesis}/{inversion}/{shard}-of-{total}.safetensors"
+        ),
     log:
-        plan.log("inversion/index"),
-    conda:
-        "../../environment.yml"
-    shell:
-        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+        plan.log("syntheses_inversion/{synthesis}/{inversion}/{shard}-of-{total}"),

@@ -16,11 +16,11 @@ rule mask_sets:
 
 
 # Without a head that learns them there are none, and a rule without files is no rule.
-if plan.mask_set_shards():
+if plan.complete(plan.mask_set_shards()):
 
     rule mask_sets_index:
         input:
-            shards=plan.mask_set_shards(),
+            shards=plan.complete(plan.mask_set_shards()),
             code=plan.code("index"),
         output:
             plan.indices(plan.mask_set_shards()),

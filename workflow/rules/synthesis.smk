@@ -30,3 +30,16 @@ rule synthesis_index:
         "../../environment.yml"
     shell:
         "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+
+
+# Further sets of images to train heads on, by other settings.
+use rule synthesis as syntheses with:
+    input:
+        prompts=rules.prompts.output,
+        model=plan.model(),
+        settings=plan.stamps("synthesis", "{synthesis}"),
+        code=plan.code("synthesis"),
+    output:
+        plan.artifact("syntheses/{synthesis}/{shard}-of-{total}.safetensors"),
+    log:
+        plan.log("syntheses/{synthesis}/{shard}-of-{total}"),

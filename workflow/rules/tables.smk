@@ -5,6 +5,8 @@ rule tables:
         mask_methods=rules.mask_methods.output,
         masks=plan.synthetic_shards("masks"),
         round_trips=plan.round_trips(),
+        synthetic_masks=plan.synthetic_masks(),
+        quality=plan.quality(),
         settings=plan.stamp("tables"),
         code=plan.code("tables"),
     output:
@@ -24,4 +26,5 @@ rule tables:
     shell:
         "python -m dseg tables --settings {input.settings}"
         " --evaluation $(dirname {input.evaluation}) --mask-methods {input.mask_methods}"
-        " --masks {input.masks} --round-trips {input.round_trips} --out {params.out} 2>&1 | tee {log}"
+        " --masks {input.masks} --round-trips {input.round_trips}"
+        " --synthetic-masks {input.synthetic_masks} --quality {input.quality} --out {params.out} 2>&1 | tee {log}"
