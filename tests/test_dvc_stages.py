@@ -88,6 +88,28 @@ def test_a_command_asks_for_the_stage_and_allows_its_rules_only(root, monkeypatc
     assert stages["masks"]["cmd"].split()[1] == "masks"
 
 
+def test_what_no_target_needs_is_asked_for_by_file(root, monkeypatch):
+    """Of a folder that is computed in part there is no index, and of another no target at all."""
+    monkeypatch.chdir(root)
+    part = Job("images", {"models/m/model_index.json"}, {f"{A}/images/part/0"})
+    alone = Job("trip", {f"{A}/images/0"}, {f"{A}/trip/0"})
+    stages = stages_of(small_workflow(part, alone), "smoke", PARAMS)
+    assert stages["images"]["cmd"].split()[1:3] == ["images_index", f"{A}/images/part/0"]
+    words = stages["trip"]["cmd"].split()
+    assert words[1:3] == [f"{A}/trip/0", "--config"] and words[-1] == "trip"
+
+
+def test_instruments_are_a_stage_where_one_reads_them(root, monkeypatch):
+    monkeypatch.chdir(root)
+    judge = Job("instruments", set(), {f"{A}/instruments/quality.json"}, target=True)
+    card = Job("base_card", judge.outputs, {f"{A}/base/card.done"}, target=True)
+    assert "instruments" not in stages_of(small_workflow(judge, card), "smoke", PARAMS)
+    reader = Job("judged", judge.outputs, {f"{A}/judged/all"}, target=True)
+    stages = stages_of(small_workflow(judge, card, reader), "smoke", PARAMS)
+    assert stages["judged"]["deps"] == [f"{A}/instruments"]
+    assert stages["instruments"]["outs"] == [f"{A}/instruments"]
+
+
 def test_settings_are_watched_in_the_file_that_says_them(root, monkeypatch):
     monkeypatch.chdir(root)
 
