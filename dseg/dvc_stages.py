@@ -30,8 +30,8 @@ HEADER = (
     "# Derived from the workflow by `python -m dseg dvc --profile {profile}`; not to be edited.\n"
 )
 # Training the base model is a run of its own: `all` does not make it, and DVC commits no stage
-# whose files are not there. What is in MLflow is no artifact.
-NOT_STAGES = re.compile(r"all|base(_\w+)?|tracking")
+# whose files are not there. What is in MLflow is no artifact. Heads are of their sets.
+NOT_STAGES = re.compile(r"all|base(_\w+)?|heads|tracking")
 INSTRUMENTS = "instruments"  # likewise, where nothing but the base model's card asks for them
 # Sections, and where the settings file of a job takes overrides of them from.
 OVERRIDES = {

@@ -62,6 +62,7 @@ def heads(**sets):
             Job(f"heads_{name}", {paths[variant] for variant in members}, target=True)
             for name, members in sets.items()
         ),
+        Job("heads", {*paths.values()}, target=True),
         Job("scores", {*paths.values()}, {f"{A}/scores/all"}, target=True),
     ]
 

@@ -24,12 +24,7 @@ rule head:
         " 2>&1 | tee {log}"
 
 
-# A target for each set of variants; DVC makes a stage of each.
-for name, variants in plan.variant_sets.items():
-
-    rule:
-        name:
-            f"heads_{name}"
-        input:
-            expand(rules.head.output, variant=variants),
-        localrule: True
+rule heads:
+    input:
+        expand(rules.head.output, variant=plan.settings.variants),
+    localrule: True

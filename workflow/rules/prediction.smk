@@ -23,8 +23,15 @@ rule prediction:
         " --latents {input.latents} --out {output} 2>&1 | tee {log}"
 
 
-# For each set of variants apart, as heads are trained.
+# Targets of each set of variants, heads and predictions; DVC makes a stage of each.
 for name, variants in plan.variant_sets.items():
+
+    rule:
+        name:
+            f"heads_{name}"
+        input:
+            expand(rules.head.output, variant=variants),
+        localrule: True
 
     rule:
         name:
