@@ -31,6 +31,8 @@ ABLATIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "pairs": (frozenset({"head.pairs"}), frozenset({"head.prompts"})),
 }
 
+# The set of the default variant and of those in no ablation's table, such as networks on pixels.
+MAIN_SET = "main"
 
 LATENTS = {"inversion": "inverted", "noise": "noised", "clean": "clean"}
 
@@ -64,6 +66,17 @@ def table_of(settings: Settings, variant: str) -> str | None:
         if changes & own and changes <= own | also:
             return name
     return None
+
+
+def variant_sets(settings: Settings) -> dict[str, list[str]]:
+    """The variants by the ablation that they belong to, as they are computed together.
+
+    Each variant is in one set, the default one in `MAIN_SET`; no set is empty.
+    """
+    sets: dict[str, list[str]] = {name: [] for name in (MAIN_SET, *ABLATIONS)}
+    for variant in settings.variants:
+        sets[table_of(settings, variant) or MAIN_SET].append(variant)
+    return {name: variants for name, variants in sets.items() if variants}
 
 
 def changed_keys(settings: Settings, variant: str) -> set[str]:

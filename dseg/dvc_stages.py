@@ -1,14 +1,16 @@
 """DVC's view of the workflow: dvc.yaml, derived from the graph that Snakemake reports.
 
-A stage of DVC is a top folder of artifacts or results with all rules that write into it. Its
-command lets Snakemake run these rules and no others, so DVC alone decides what is run. The graph
-is read from a dry run; the files in git are held against it by a test.
+A stage of DVC is what one target of the workflow asks for: a folder of artifacts or results with
+all rules that write into it, or of heads and predictions the folders of one set of variants, so
+that a changed variant makes no other set stale. Its command lets Snakemake run these rules and no
+others, so DVC alone decides what is run. The graph is read from a dry run; the files in git are
+held against it by a test.
 """
 
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import yaml
 from dseg import ablations, comparison
 from dseg.config import REPLACED, load_settings
 from dseg.errors import DsegError
-from dseg.plan import MODEL_INDEX
+from dseg.plan import MODEL_INDEX, Plan
 from dseg.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, profile_params
 from dseg.provenance import declared_sections
 from dseg.settings import Settings
@@ -28,8 +30,8 @@ HEADER = (
     "# Derived from the workflow by `python -m dseg dvc --profile {profile}`; not to be edited.\n"
 )
 # Training the base model is a run of its own: `all` does not make it, and DVC commits no stage
-# whose files are not there. What is in MLflow is no artifact.
-NOT_STAGES = re.compile(r"all|base(_\w+)?|tracking")
+# whose files are not there. What is in MLflow is no artifact. Heads are of their sets.
+NOT_STAGES = re.compile(r"all|base(_\w+)?|heads|tracking")
 INSTRUMENTS = "instruments"  # likewise, where nothing but the base model's card asks for them
 # Sections, and where the settings file of a job takes overrides of them from.
 OVERRIDES = {
@@ -39,14 +41,24 @@ OVERRIDES = {
     "head": ("variants",),
     "inversion": ("inversions",),
 }
+# Folders whose folders, of one variant each, are of a stage only with others of their set.
+BY_VARIANT = ("head", "predictions")
+# The stages of the workflow whose jobs are of one variant each: settings/<stage>/<variant>...
+OF_VARIANTS = ("head", "prediction")
+# Folders that hold one folder for each of a set, and the set. What reads them all watches the set:
+# a dependency that is gone from dvc.yaml is nothing that DVC would notice.
+NAMED_BY = {"predictions": "variants", "recording_masks": "recordings"}
+# The targets of sets of variants.
+_SET = re.compile(r"(?:heads|predictions)_(\w+)")
 _RULE = re.compile(r"^(?:local)?rule (\w+):$")
 _FILES = re.compile(r"^    (input|output): (.+)$")
 
 
 @dataclass
-class Rule:
-    """The files of all jobs of a rule, and whether it can be asked for by name alone."""
+class Job:
+    """A job of a rule: its files, and whether its rule can be asked for by name alone."""
 
+    rule: str
     inputs: set[str] = field(default_factory=set)
     outputs: set[str] = field(default_factory=set)
     target: bool = False
@@ -64,8 +76,10 @@ def run(profile: str = DEFAULT_PROFILE) -> None:
         profile: Name of the profile.
 
     Raises:
-        DsegError: There is no such profile, or Snakemake cannot read the workflow.
+        DsegError: There is no such profile, its base model, class names or benchmarks are not
+            there, or Snakemake cannot read the workflow.
     """
+    Plan(profile).check_inputs()  # in one line, which Snakemake does not
     path = dvc_file(profile)
     text = document(profile)
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -76,7 +90,7 @@ def document(profile: str) -> str:
     paths = profile_params(profile)
     files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths]
     root = os.path.relpath(".", dvc_file(profile).parent)
-    stages = stages_of(rules_of(profile), profile, *files)
+    stages = stages_of(jobs_of(profile), profile, *files)
     if root != ".":
         stages = {name: {"wdir": root, **stage} for name, stage in stages.items()}
     shown = shown_by_dvc(load_settings(paths[0], paths[1:]), root)
@@ -124,26 +138,25 @@ def shown_by_dvc(settings: Settings, root: str) -> dict[str, Any]:
     return {"metrics": [f"{results}/metrics.json"], "plots": plots, "artifacts": files}
 
 
-def rules_of(profile: str) -> dict[str, Rule]:
-    """All rules of the workflow by name, from a dry run of all that can be asked for.
+def jobs_of(profile: str) -> list[Job]:
+    """All jobs of the workflow, from a dry run of all that can be asked for.
 
     Raises:
         DsegError: Snakemake cannot read the workflow; with what it said.
     """
     targets = _snakemake(profile, "--list-target-rules").split()
-    rules: dict[str, Rule] = {}
-    rule = Rule()
+    jobs: list[Job] = []
     for line in _snakemake(profile, *targets, "--dry-run", "--forceall").splitlines():
         if match := _RULE.match(line):
-            rule = rules.setdefault(match[1], Rule(target=match[1] in targets))
-        elif match := _FILES.match(line):
-            files = rule.inputs if match[1] == "input" else rule.outputs
+            jobs.append(Job(match[1], target=match[1] in targets))
+        elif (match := _FILES.match(line)) and jobs:
+            files = jobs[-1].inputs if match[1] == "input" else jobs[-1].outputs
             files |= set(match[2].split(", "))
-    return rules
+    return jobs
 
 
 def stages_of(
-    rules: Mapping[str, Rule],
+    jobs: Iterable[Job],
     profile: str,
     params: Mapping[str, Any],
     override: Mapping[str, Any] | None = None,
@@ -151,77 +164,104 @@ def stages_of(
     """DVC's stages, in the order of the graph.
 
     Args:
-        rules: The rules of the workflow.
+        jobs: The jobs of the workflow.
         profile: Name of the profile.
         params: Content of params.yaml.
         override: Content of the profile's own params.yaml, if it has one.
     """
-    groups: dict[frozenset[str], list[str]] = {}
-    for name, rule in sorted(rules.items()):
-        if NOT_STAGES.fullmatch(name) or (name == INSTRUMENTS and not _is_read(rules, name)):
-            continue
-        own = frozenset(_folder(path) for path in rule.outputs or rule.inputs)
-        sharing = [folders for folders in groups if folders & own]
-        names = [other for folders in sharing for other in groups.pop(folders)]
-        groups[own.union(*sharing)] = sorted([*names, name])
     stages = {}
-    for folders in _in_order(groups, rules):
-        names = groups[folders]
-        inputs = set().union(*(rules[name].inputs for name in names))
+    groups = _groups([job for job in jobs if not NOT_STAGES.fullmatch(job.rule)])
+    for folders, group in _in_order(groups).items():
+        inputs = set().union(*(job.inputs for job in group))
         stamps = {path for path in inputs if path.startswith(f"artifacts/{profile}/settings/")}
+        deps = _watched(inputs - stamps) - folders
+        keys = _keys(stamps, profile, params, override or {})
+        keys |= {NAMED_BY[kind] for kind in map(_kind, deps) if kind in NAMED_BY}
         stage = {
-            "cmd": _command(names, rules, profile),
-            "deps": sorted(_watched(inputs - stamps) - folders),
-            "params": _params(stamps, profile, params, override),
+            "cmd": _command(group, profile),
+            "deps": sorted(deps),
+            "params": _said_where(keys, profile, params, override),
             "outs": [_out(folder) for folder in sorted(folders)],
         }
-        # Folders of artifacts are named for what they hold, those of results for their rule.
-        title = names[0] if len(folders) > 1 else Path(*folders).name
-        stages[title] = {key: value for key, value in stage.items() if value}
+        stages[_title(folders, group)] = {key: value for key, value in stage.items() if value}
     return stages
 
 
-def _is_read(rules: Mapping[str, Rule], name: str) -> bool:
-    """Whether a rule of some stage reads what this one writes."""
-    return any(
-        rule.inputs & rules[name].outputs
-        for other, rule in rules.items()
-        if other != name and not NOT_STAGES.fullmatch(other)
-    )
+def _groups(jobs: Sequence[Job]) -> dict[frozenset[str], list[Job]]:
+    """The jobs of each stage, by the folders that they write to."""
+    read = set().union(*(job.inputs for job in jobs if job.rule != INSTRUMENTS))
+    groups: dict[frozenset[str], list[Job]] = {}  # by what they have in common
+    for job in sorted(jobs, key=lambda job: (job.rule, sorted(job.outputs))):
+        if job.rule == INSTRUMENTS and not job.outputs & read:
+            continue
+        own = frozenset(_unit(path) for path in job.outputs or job.inputs)
+        sharing = [units for units in groups if units & own]
+        others = [other for units in sharing for other in groups.pop(units)]
+        groups[own.union(*sharing)] = [*others, job]
+    return {
+        frozenset(_folder(path) for job in group for path in job.outputs): group
+        for group in groups.values()
+    }
+
+
+def _title(folders: Iterable[str], group: Iterable[Job]) -> str:
+    """Folders of artifacts are named for what they hold, those of results for their rule."""
+    rules = sorted({job.rule for job in group})
+    kinds = {_kind(folder) for folder in folders}
+    title = rules[0] if len(kinds) > 1 else kinds.pop()
+    sets = [match[1] for rule in rules if (match := _SET.fullmatch(rule))]
+    return "-".join([title, *sets])
 
 
 def _out(folder: str) -> Any:
     return folder if folder.startswith("artifacts/") else {folder: {"cache": False}}
 
 
-def _command(names: list[str], rules: Mapping[str, Rule], profile: str) -> str:
-    targets = [name for name in names if rules[name].target]
-    # Files that none of these leads to are asked for themselves: they would not be made, and with
-    # no target at all Snakemake would turn to everything.
-    read = {path for name in names for path in rules[name].inputs}
-    made = {path for name in names if not rules[name].target for path in rules[name].outputs}
-    targets += sorted(made - read)
+def _command(group: Sequence[Job], profile: str) -> str:
+    rules = sorted({job.rule for job in group})
     chosen = [] if profile == DEFAULT_PROFILE else ["--config", f"profile={profile}"]
     # --nolock: DVC has a lock of its own, and Snakemake's outlives a run that was killed.
     options = ["--nolock", "--quiet", "host", "progress", "rules", "--allowed-rules"]
-    return " ".join(["snakemake", *targets, *chosen, *options, *names])
+    return " ".join(["snakemake", *_targets(group), *chosen, *options, *rules])
 
 
-def _params(
-    stamps: Iterable[str],
+def _targets(group: Sequence[Job]) -> list[str]:
+    """The rules to ask for, and files that none of these needs, such as of a folder in part."""
+    asked = [job for job in group if job.target]
+    left = [job for job in group if not job.target]
+    for job in asked:  # grows: what they need, and what that needs
+        asked += [other for other in left if other.outputs & job.inputs]
+        left = [other for other in left if not other.outputs & job.inputs]
+    read = set().union(*(job.inputs for job in left))
+    files = [min(job.outputs) for job in left if not job.outputs & read]
+    return sorted({job.rule for job in group if job.target}) + sorted(files)
+
+
+def _keys(
+    stamps: Iterable[str], profile: str, params: Mapping[str, Any], override: Mapping[str, Any]
+) -> set[str]:
+    """The keys that the stages of these settings files read."""
+    keys: set[str] = set()
+    for stamp in stamps:
+        path = Path(stamp).relative_to(f"artifacts/{profile}/settings")
+        stage, *job = path.with_suffix("").parts
+        read = {*declared_sections(f"dseg.stages.{stage}")}
+        keys |= read
+        if job:  # with the overrides of a job merged in
+            whole = {key.partition(".")[0] for key in read}
+            sets = {name for section in whole & OVERRIDES.keys() for name in OVERRIDES[section]}
+            own = stage in OF_VARIANTS
+            keys |= _of_variant(job[0], sets, params, override) if own else sets
+    return keys
+
+
+def _said_where(
+    keys: Iterable[str],
     profile: str,
     params: Mapping[str, Any],
     override: Mapping[str, Any] | None,
 ) -> list[Any]:
-    """The keys that the stages of these settings files read, in the files that say them."""
-    keys: set[str] = set()
-    for stamp in stamps:
-        stage, *job = Path(stamp).relative_to(f"artifacts/{profile}/settings").parts
-        read = {*declared_sections(f"dseg.stages.{stage.removesuffix('.json')}")}
-        keys |= read
-        if job:  # with the overrides of a job merged in
-            whole = {key.partition(".")[0] for key in read}
-            keys |= {name for section in whole & OVERRIDES.keys() for name in OVERRIDES[section]}
+    """Keys, in the files that say them."""
     if override is None:
         return sorted(keys)
     base: set[str] = set()
@@ -233,6 +273,21 @@ def _params(
     return [{file: sorted(names)} for file, names in where if names]
 
 
+def _of_variant(
+    variant: str, sets: Iterable[str], params: Mapping[str, Any], override: Mapping[str, Any]
+) -> set[str]:
+    """The keys of a variant and of the inversion that it reads, instead of these whole sets."""
+
+    def said(key: str) -> Any:
+        above = _lookup(override, key)
+        return _lookup(params, key) if above is None else above
+
+    changes = said("variants").get(variant, {})
+    inversion = _lookup(changes, "features.inversion") or said("features.inversion")
+    names = {"variants": f"variants.{variant}", "inversions": f"inversions.{inversion}"}
+    return {names.get(each, each) for each in sets}
+
+
 def _sayers(
     key: str, params: Mapping[str, Any], override: Mapping[str, Any]
 ) -> list[tuple[bool, str]]:
@@ -240,6 +295,9 @@ def _sayers(
 
     Whole sections, since a key that is added to a section later must not go unnoticed.
     """
+    whole = key.partition(".")[0]
+    if whole in REPLACED and whole in override:
+        return [(True, key)]
     below, above = _lookup(params, key), _lookup(override, key)
     if above is None:
         return [(False, key)]
@@ -256,9 +314,25 @@ def _lookup(values: Any, key: str) -> Any:
     return values
 
 
+def _unit(path: str) -> str:
+    """What is of one stage: a folder of artifacts or results, or that of one variant in it."""
+    parts = Path(path).parts
+    return "/".join(parts[: 4 if _kind(path) in BY_VARIANT else 3])
+
+
 def _folder(path: str) -> str:
-    """The folder of artifacts or results that a file belongs to: artifacts/<profile>/<folder>."""
-    return "/".join(Path(path).parts[:3])
+    """The folder of artifacts or results that a file belongs to.
+
+    artifacts/<profile>/<folder>, or artifacts/<profile>/<folder>/<name> where a folder holds one
+    for each variant, inversion, recording or mask method.
+    """
+    parts = Path(path).parts
+    return "/".join(parts[: min(max(len(parts) - 1, 3), 4)])
+
+
+def _kind(path: str) -> str:
+    """The <folder> of artifacts/<profile>/<folder>, results likewise; empty for what lies above."""
+    return "".join(Path(path).parts[2:3])
 
 
 def _watched(paths: Iterable[str]) -> set[str]:
@@ -274,26 +348,24 @@ def _watched(paths: Iterable[str]) -> set[str]:
     return watched
 
 
-def _in_order(
-    groups: Mapping[frozenset[str], list[str]], rules: Mapping[str, Rule]
-) -> list[frozenset[str]]:
-    """The groups of folders, each after those that its rules read."""
+def _in_order(groups: Mapping[frozenset[str], list[Job]]) -> dict[frozenset[str], list[Job]]:
+    """The groups by their folders, each after those that its rules read."""
     needs = {
-        folders: _watched(path for name in names for path in rules[name].inputs) - folders
-        for folders, names in groups.items()
+        folders: _watched(path for job in group for path in job.inputs) - folders
+        for folders, group in groups.items()
     }
     made = frozenset[str]().union(*groups)
-    ordered: list[frozenset[str]] = []
+    ordered: dict[frozenset[str], list[Job]] = {}
     while len(ordered) < len(groups):
         done = frozenset[str]().union(*ordered)
-        ready = [
-            folders
-            for folders in groups
+        ready = {
+            folders: group
+            for folders, group in groups.items()
             if folders not in ordered and needs[folders] & made <= done
-        ]
+        }
         if not ready:
             raise DsegError("folders of artifacts need each other: give their rules folders apart")
-        ordered += ready
+        ordered |= ready
     return ordered
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dseg import comparison
+from dseg import ablations, comparison
 from dseg.config import load_settings, sections
 from dseg.errors import DsegError
 from dseg.jobs import job_settings, jobs
@@ -190,6 +190,11 @@ class Plan(RunShards):
     def splits(self) -> list[str]:
         """The splits of the embedded world to render."""
         return list(self.settings.world.images)
+
+    @property
+    def variant_sets(self) -> dict[str, list[str]]:
+        """The variants, by the ablation that they belong to."""
+        return ablations.variant_sets(self.settings)
 
     def benchmark_folder(self, wildcards: Any) -> str:
         """The folder of the benchmark that a job's wildcard names."""

@@ -1,7 +1,7 @@
 """The artifacts of a run, shard by shard: what there is to compute, and where each file lies."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -203,9 +203,13 @@ class RunShards:
 
     def prediction_shards(self) -> list[str]:
         """The shards predictions/<variant>/<benchmark>/... of all heads."""
+        return self.shards_predicted_by(self.settings.variants)
+
+    def shards_predicted_by(self, variants: Iterable[str]) -> list[str]:
+        """The shards predictions/<variant>/<benchmark>/... of the heads of some variants."""
         return [
             path
-            for variant in self.settings.variants
+            for variant in variants
             for benchmark in self.benchmarks_of(variant)
             for path in self._shards(
                 f"predictions/{variant}/{benchmark}",

@@ -23,7 +23,8 @@ PARAMS = "workflow/profiles/smoke/params.yaml"
 SNAKEMAKE = "snakemake", "--config", "profile=smoke", "--nolock"
 NOTHING = "Nothing to be done"
 SCORED = {"evaluation", "tables", "figures", "claims"}
-PREDICTED = {"head", "prediction", "predictions_index"} | SCORED
+PREDICTED = {"head", "prediction", "predictions_main"} | SCORED
+STAGES_PREDICTED = {"head-main", "predictions-main"} | SCORED
 CUT = {"attentioncut", "masks_index", "recording_masks", "recording_masks_index", "mask_methods"}
 
 
@@ -63,9 +64,11 @@ class Clone:
         }
 
     def set(self, section, **values):
+        """Say settings in the profile; None takes one out."""
         path = self.folder / PARAMS
         params = yaml.safe_load(path.read_text())
-        params[section] = params.get(section, {}) | values
+        changed = params.get(section, {}) | values
+        params[section] = {key: value for key, value in changed.items() if value is not None}
         path.write_text(yaml.safe_dump(params))
 
     def digests(self, *folders, besides=("settings", "logs", "tracking.json")):
@@ -205,11 +208,11 @@ def test_a_killed_run_goes_on_with_what_is_finished(root, finished, tmp_path):
 @pytest.mark.parametrize(
     ("section", "key", "value", "rules", "stages"),
     [
-        ("head", "epochs", 1, PREDICTED, {"head", "predictions"} | SCORED),
+        ("head", "epochs", 1, PREDICTED, STAGES_PREDICTED),
         (
             *("attentioncut", "lambda_self", 7.5),
             CUT | PREDICTED,
-            {"masks", "recording_masks", "mask_methods", "head", "predictions"} | SCORED,
+            {"masks", "recording_masks", "mask_methods"} | STAGES_PREDICTED,
         ),
     ],
 )
@@ -264,6 +267,29 @@ def test_a_clone_pulls_from_a_remote_and_computes_nothing(finished, tmp_path):
     assert not ran and "nothing to be done" in output
     assert "Running stage" not in clone.call("dvc", "repro", DVC).stdout
     assert clone.agree()
+
+
+def test_a_variant_added_changed_and_removed_touches_its_set_alone(finished, by_dvc):
+    clones, heads = (finished, by_dvc), "artifacts/smoke/head"
+    main = [clone.folder / heads / "inversion" / "head.safetensors" for clone in clones]
+    before = finished.tables(), [path.stat().st_mtime_ns for path in main]
+    assert finished.tables() == by_dvc.tables()
+    for architecture in ("linear", "conv"):
+        for clone in clones:
+            clone.set("variants", another={"head": {"architecture": architecture}})
+        assert finished.reproduce()[1] == {"head", "prediction", "predictions_heads"} | SCORED
+        assert by_dvc.repro() == {"head-heads", "predictions-heads"} | SCORED
+        assert by_dvc.tables() == finished.tables() != before[0]
+        assert by_dvc.digests(heads) == finished.digests(heads)
+        assert all(clone.agree() for clone in clones)
+    for clone in clones:
+        clone.set("variants", another=None)
+    assert finished.reproduce()[1] == SCORED
+    # DVC has kept the scores; what goes into git is in none of its caches.
+    assert by_dvc.repro() == SCORED - {"evaluation"}
+    assert all(clone.agree() for clone in clones)
+    assert by_dvc.tables() == finished.tables()
+    assert (finished.tables(), [path.stat().st_mtime_ns for path in main]) == before
 
 
 def fails_with(done, pattern):

@@ -23,15 +23,27 @@ rule prediction:
         " --latents {input.latents} --out {output} 2>&1 | tee {log}"
 
 
-rule predictions_index:
-    input:
-        shards=plan.prediction_shards(),
-        code=plan.code("index"),
-    output:
-        plan.indices(plan.prediction_shards()),
-    log:
-        plan.log("prediction/index"),
-    conda:
-        "../../environment.yml"
-    shell:
-        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+# Targets of each set of variants, heads and predictions; DVC makes a stage of each.
+for name, variants in plan.variant_sets.items():
+
+    rule:
+        name:
+            f"heads_{name}"
+        input:
+            expand(rules.head.output, variant=variants),
+        localrule: True
+
+    rule:
+        name:
+            f"predictions_{name}"
+        input:
+            shards=plan.shards_predicted_by(variants),
+            code=plan.code("index"),
+        output:
+            plan.indices(plan.shards_predicted_by(variants)),
+        log:
+            plan.log(f"prediction/{name}"),
+        conda:
+            "../../environment.yml"
+        shell:
+            "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
