@@ -7,9 +7,12 @@ from types import MappingProxyType
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.optimize import isotonic_regression
 
 from dseg.figures import BLUE, GREY, INK, LIGHT, colour_of, styled
 from dseg.statistics import Interval
+
+_LINE_APART = 0.065  # height of a line of text, as a share of a panel of `line_chart`
 
 
 @styled
@@ -148,15 +151,19 @@ def line_chart(
     """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.6 * columns, 3.1 * rows), layout="constrained")
+    # A panel alone is wider: the names beside it take their room from it.
+    size = (4.6 * columns, 3.1 * rows) if len(panels) > 1 else (6.6, 3.6)
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axis in grid.flat[len(panels) :]:
         axis.set_visible(False)
+    named: list[list[tuple[float, str, str]]] = []
     for axis, (title, lines) in zip(grid.flat, panels.items(), strict=False):
         axis.set_title(title)
         colours = colour_of([*lines, *levels.get(title, {})])
         styles = _line_styles([colours[label] for label in lines])
         ends: list[tuple[float, str, str]] = []
+        named.append(ends)
         for (label, scores), style in zip(lines.items(), styles, strict=True):
             x, colour = np.array(list(scores)), colours[label]
             value, low, high = (
@@ -175,7 +182,10 @@ def line_chart(
             axis.minorticks_off()
         axis.set_xticks(numbers, [f"{number:g}" for number in numbers])
         axis.margins(y=0.08)
-        _end_labels(axis, numbers[-1], ends)
+    # Only now is the range known that the panels share.
+    last = max(number for lines in panels.values() for line in lines.values() for number in line)
+    for axis, ends in zip(grid.flat, named, strict=False):
+        _end_labels(axis, last, ends)
     for axis in grid[-1]:
         axis.set_xlabel(x_label)
     for axis in grid[:, 0]:
@@ -184,20 +194,31 @@ def line_chart(
 
 
 def _end_labels(axis: Axes, x: float, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names at the right ends of lines, moved apart where they would lie on each other."""
+    """Names beside the right ends of lines, as near as they go without lying on each other."""
     low, high = axis.get_ylim()
-    apart = 0.085 * (high - low)
-    heights: list[float] = []
-    for value, text, colour in sorted(ends):
-        height = value if not heights else max(value, heights[-1] + apart)
-        heights.append(height)
+    ordered = sorted(ends)
+    values = np.array([value for value, _, _ in ordered])
+    lines = np.array([text.count("\n") + 1 for _, text, _ in ordered])
+    apart = _LINE_APART * (high - low) * (lines[1:] + lines[:-1]) / 2
+    offsets = np.concatenate([[0.0], np.cumsum(apart)])
+    # The nearest heights, in squares, that keep the distances: a rising regression.
+    heights = isotonic_regression(values - offsets).x + offsets
+    for height, (value, text, colour) in zip(heights, ordered, strict=True):
         axis.annotate(
             text,
-            (x, height),
-            xytext=(8, 0),
-            textcoords="offset points",
+            (x, value),
+            xytext=(1.06, height),
+            textcoords=axis.get_yaxis_transform(),
             va="center",
             fontsize=8,
             color=colour,
             annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 4,
+                "relpos": (0, 0.5),
+            },
         )

@@ -206,7 +206,8 @@ def tables(settings: Settings) -> list[str]:
     ]
     if "inversions" in names:
         names.append(ROUND_TRIP)
-    if len(settings.evaluation.postprocessing) > 1 and postprocessed(settings):
+    ways = len(settings.evaluation.postprocessing) * len(settings.evaluation.modes)
+    if ways > 1 and postprocessed(settings):
         names.append(POSTPROCESSING)
     if settings.instruments.scored is not None:
         names.append(SYNTHETIC_MASKS)
@@ -218,8 +219,10 @@ def tables(settings: Settings) -> list[str]:
 
 
 def postprocessed(settings: Settings) -> list[str]:
-    """Methods that are named as scored after every post-processing, in the order of the tables."""
-    named = settings.evaluation.postprocessed or ()
+    """Methods that are scored after every post-processing, in the order of the tables."""
+    named = settings.evaluation.postprocessed
+    if named is None:
+        return [name for name in methods(settings) if name not in BASELINES]
     return [name for name in methods(settings) if name in named]
 
 

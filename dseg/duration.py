@@ -1,7 +1,8 @@
 """How long a run took from nothing to its results, however often it was interrupted.
 
 Computing time is added up in a file beside the artifacts, from the run that found none of them to
-the one that ended with all results. Later runs, which compute a part again, are not counted.
+the one that ended with all results. Later runs, which compute a part again, are not counted. The
+file is written anew every so often: of a part that is killed outright, little is lost.
 """
 
 import json
@@ -12,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 
 from dseg.shards import write_atomically
 
 SPENT = ".seconds.json"  # beside the artifacts, while a run is not through
+BEAT = 30.0  # seconds between writing it
 
 
 @contextmanager
@@ -30,19 +33,29 @@ def counted(artifacts: Path, results: Path, *, from_nothing: bool) -> Iterator[N
     """
     file = artifacts / SPENT
     before = {"seconds": 0.0, "runs": 0} if from_nothing else _read(file)
-    began = time.monotonic()
+    if before is None:  # a part of what was already through
+        yield
+        return
+    began, ended = time.monotonic(), Event()
+
+    def keep() -> None:
+        while not ended.wait(BEAT):
+            _write(file, _added(before, began))
+
+    _write(file, _added(before, began))
+    keeper = Thread(target=keep, daemon=True)
+    keeper.start()
     try:
         yield
-    except BaseException:
-        if before is not None:
-            _write(file, _added(before, began))
-        raise
-    if before is not None:
+    finally:
+        ended.set()
+        keeper.join()
         spent = _added(before, began)
-        facts: dict[str, object] = {"seconds": round(spent["seconds"]), "runs": int(spent["runs"])}
-        facts |= {"cores": os.cpu_count(), "machine": platform.machine()}
-        _write(results, facts)
-        file.unlink(missing_ok=True)
+        _write(file, spent)
+    facts: dict[str, object] = {"seconds": round(spent["seconds"]), "runs": int(spent["runs"])}
+    facts |= {"cores": os.cpu_count(), "machine": platform.machine()}
+    _write(results, facts)
+    file.unlink(missing_ok=True)
 
 
 def _added(before: dict[str, float], began: float) -> dict[str, float]:

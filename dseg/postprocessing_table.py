@@ -9,7 +9,7 @@ from dseg import comparison
 from dseg.scores import Scores
 from dseg.settings import Mode, Postprocessing, Settings
 from dseg.statistics import Comparison, compare, mean_interval
-from dseg.table import NOT_RUN, Table
+from dseg.table import NOT_RUN, SIDE_BY_SIDE, Table, stack_groups
 from dseg.table_cells import INTERVAL, KEYS, TEST, adjust, exact, p_text, show
 
 LABELS: Mapping[tuple[Postprocessing, Mode], str] = {
@@ -62,40 +62,50 @@ def postprocessing_table(settings: Settings, scores: Scores, images: pd.DataFram
             for benchmark in benchmarks:
                 values = of_way[way].of_images(method, benchmark, "iou")
                 if not values.size:
-                    row += [NOT_RUN] * 3
+                    row += [NOT_RUN] * 4
                     continue
                 interval = mean_interval(values, seed=settings.seed)
                 test = tests.get((method, benchmark, way))
-                shape = (str(values.shape[1]), evaluation.protocol, str(len(values)))
+                trainings = str(len(values)) if method in settings.variants else ""
+                shape = (str(values.shape[1]), evaluation.protocol, trainings)
                 record = [method, labels[method], benchmark, *shape, *way, *exact(interval)]
-                shown = [show(interval), "", ""]
+                shown = [show(interval), "", "", ""]
                 if test is not None:
                     p = adjusted[method, benchmark, way]
-                    shown[1:] = [show(test.difference, signed=True), p_text(p)]
+                    gain = show(test.difference, signed=True)
+                    shown[1:] = [gain, p_text(p), f"{test.effect:+.2f}"]
                     record += [*exact(test.difference), p_text(test.p_value), p_text(p)]
+                    record += [f"{test.effect:.3f}"]
                 else:
-                    record += [""] * 5
+                    record += [""] * 6
                 row += shown
                 records.append(tuple(record))
             if set(row) - {NOT_RUN}:
                 cells.append((labels[method], LABELS[way], *row))
-    heads = ("IoU [95 %]", "minus none [95 %]", "p")
-    return Table(
+    heads = ("IoU [95 %]", "minus none [95 %]", "p", "d")
+    counts = images.groupby("benchmark")["id"].nunique()
+    table = Table(
         name=comparison.POSTPROCESSING,
         title="What is done to masks before they are scored",
         note=f"Percent; IoU at {evaluation.threshold:g}, mean over images and trainings; protocol "
         f"{evaluation.protocol}. {INTERVAL} p: {TEST} and Student's error of the trainings, "
-        "corrected by Holm within the table. The bilateral solver as TokenCut and as FOUND apply "
-        "it.",
+        "corrected by Holm within the table; d: Cohen's d_z, the mean difference by its deviation "
+        "over images. The bilateral solver as TokenCut and as FOUND apply it.",
         headings=(
             ("", "method"),
             ("", "post-processing"),
-            *((benchmark, head) for benchmark in benchmarks for head in heads),
+            *(
+                (f"{benchmark}, {counts.get(benchmark, 0)} images", head)
+                for benchmark in benchmarks
+                for head in heads
+            ),
         ),
         cells=tuple(cells),
         columns=(
             *(*KEYS, "seeds", "postprocessing", "mode", "iou", "iou_low", "iou_high"),
             *("minus_none", "minus_none_low", "minus_none_high", "p", "p_holm"),
+            "d_z",
         ),
         records=tuple(records),
     )
+    return stack_groups(table, "benchmark") if len(benchmarks) > SIDE_BY_SIDE else table

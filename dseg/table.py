@@ -6,10 +6,11 @@ The forms are plain functions from a table to text; equal tables are equal bytes
 import csv
 import html
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 NOT_RUN = "not run"
+SIDE_BY_SIDE = 2  # groups of several columns that a page has room for
 
 _LATEX = str.maketrans(
     {
@@ -63,6 +64,34 @@ class Table:
         for rows, width in ((self.cells, len(self.headings)), (self.records, len(self.columns))):
             if any(len(row) != width for row in rows):
                 raise ValueError(f"table {self.name}: a row does not fit its {width} columns")
+
+
+def stack_groups(table: Table, heading: str) -> Table:
+    """The same results with the groups of columns below each other, named in a second column.
+
+    For more groups than can be read side by side. Rows of which a group was not run are left out
+    of it.
+
+    Args:
+        table: Its groups have the same headings, and columns without a group come before them.
+        heading: Of the column that names the group.
+    """
+    spans = [span for span in _spans(table) if span[0]]
+    _, lead, end = spans[0]
+    first, *rest = table.headings[:lead]
+    return replace(
+        table,
+        headings=(
+            *(first, ("", heading), *rest),
+            *(("", head) for _, head in table.headings[lead:end]),
+        ),
+        cells=tuple(
+            (row[0], group, *row[1:lead], *row[start:stop])
+            for group, start, stop in spans
+            for row in table.cells
+            if set(row[start:stop]) - {NOT_RUN}
+        ),
+    )
 
 
 def to_csv(table: Table) -> str:

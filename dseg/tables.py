@@ -16,7 +16,7 @@ from dseg.round_trips import round_trip_table
 from dseg.scores import Scores
 from dseg.settings import Settings
 from dseg.statistics import Comparison, compare, mean_interval, share_interval
-from dseg.table import NOT_RUN, Table
+from dseg.table import NOT_RUN, SIDE_BY_SIDE, Table, stack_groups
 from dseg.table_cells import INTERVAL, KEYS, TEST, adjust, exact, p_text, show
 
 ORACLE = "Noun told: AttentionCut's prompt names the image's class, which no other method is told."
@@ -198,7 +198,9 @@ def _segmentation(
     first: str = "method",
     note: str = "",
 ) -> Table:
-    """A table of segmentation scores on the held-out benchmarks, a group of columns for each.
+    """A table of segmentation scores on the held-out benchmarks.
+
+    A benchmark is a group of columns, or of rows where there are more than fit side by side.
 
     Args:
         settings: As in `build_tables`.
@@ -260,7 +262,7 @@ def _segmentation(
         f"p: {TEST} and Student's error of the trainings, corrected by Holm within the table; d: "
         "Cohen's d_z, the mean difference by its deviation over images. "
     )
-    return Table(
+    table = Table(
         name=name,
         title=title,
         note=f"Percent; {means}, mean over images and trainings; {_protocol(settings)}{defines}. "
@@ -277,6 +279,7 @@ def _segmentation(
         ),
         records=tuple(records),
     )
+    return stack_groups(table, "benchmark") if len(groups) > SIDE_BY_SIDE else table
 
 
 def _tests(

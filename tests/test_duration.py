@@ -1,6 +1,9 @@
 """How long a run from nothing took is counted through interruptions."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -43,3 +46,23 @@ def test_a_new_run_begins_at_nought(tmp_path: Path) -> None:
         part(tmp_path, 0, from_nothing=True, fails=True)
     part(tmp_path, 0, from_nothing=True)
     assert json.loads((tmp_path / "run.json").read_text())["runs"] == 1
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from dseg import duration
+duration.BEAT = 0.05
+folder = Path(sys.argv[1])
+with duration.counted(folder / "artifacts", folder / "run.json", from_nothing=True):
+    time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_part_counts_until_shortly_before_its_end(tmp_path: Path, root: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root, check=False)
+    assert done.returncode == -signal.SIGKILL
+    part(tmp_path, 0)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert facts["runs"] == 2 and facts["seconds"] >= 1

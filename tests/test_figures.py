@@ -1,10 +1,12 @@
 """Figures are drawn from little, are the same bytes twice, and show what they are given."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib import rcParams
+from matplotlib.text import Text
 from PIL import Image
 
 from dseg.charts import Curve, interval_chart, line_chart, precision_recall_chart
@@ -118,6 +120,19 @@ def test_drawing_leaves_no_style_behind():
     before = dict(rcParams)
     charts()
     assert dict(rcParams) == before and rcParams["svg.hashsalt"] != STYLE["svg.hashsalt"]
+
+
+def test_names_beside_lines_keep_their_order_and_do_not_lie_on_each_other():
+    ends = {"a": 0.70, "b": 0.701, "c\nin two lines": 0.702, "d": 0.3}
+    low = {name: {1.0: Interval(0.1, 0.1, 0.1), 2.0: Interval(v, v, v)} for name, v in ends.items()}
+    high = {"e": {1.0: Interval(1.0, 1.0, 1.0), 2.0: Interval(0.9, 0.9, 0.9)}}
+    figure = line_chart({"low": low, "high": high}, x_label="number", axis_label="IoU")
+    figure.draw_without_rendering()
+    # Of the letters alone: an annotation's own extent has its stroke in it.
+    letters = {text.get_text(): Text.get_window_extent(text) for text in figure.axes[0].texts}
+    order = sorted(letters, key=lambda text: letters[text].y0)
+    assert order == sorted(ends, key=lambda name: ends[name])
+    assert all(letters[below].y1 <= letters[above].y0 for below, above in pairwise(order))
 
 
 def test_gallery_pales_what_is_outside_the_mask(tmp_path):

@@ -43,6 +43,21 @@ def test_only_the_methods_named_are_scored_in_every_way(images: pd.DataFrame) ->
     assert set(plain["postprocessing"]) == {"none"} and set(plain["mode"]) == {"multi"}
 
 
+def test_there_is_a_table_where_there_is_something_to_compare(run) -> None:
+    def shown(**changes) -> list[str]:
+        evaluation = run.settings.evaluation.model_copy(update=changes)
+        settings = run.settings.model_copy(update={"evaluation": evaluation})
+        there = comparison.POSTPROCESSING in comparison.tables(settings)
+        return comparison.postprocessed(settings) if there else []
+
+    assert shown() == ["attentioncut-object", "inversion"]
+    assert shown(postprocessing=("none",)) == ["attentioncut-object", "inversion"]
+    assert shown(postprocessing=("none",), modes=("multi",)) == []
+    assert shown(postprocessed=()) == []
+    every = {*run.settings.recordings, *run.settings.variants}
+    assert set(shown(postprocessed=None)) == every
+
+
 def test_each_row_is_the_mean_of_its_scores(run, images: pd.DataFrame) -> None:
     settings = run.settings
     assert comparison.POSTPROCESSING in comparison.tables(settings)
@@ -60,7 +75,8 @@ def test_each_row_is_the_mean_of_its_scores(run, images: pd.DataFrame) -> None:
         ]
         assert float(row["iou"]) == pytest.approx(100 * own["iou"].mean(), abs=0.01)
         plain = (row["postprocessing"], row["mode"]) == ("none", "multi")
-        assert (row["p_holm"] == "") == plain
+        assert (row["p_holm"] == "") == (row["d_z"] == "") == plain
+        assert (row["seeds"] == "") == (row["method"] == "attentioncut-object")
         if not plain:
             base = next(
                 float(other[columns.index("iou")])

@@ -86,6 +86,25 @@ def test_order_of_rows_and_benchmarks(settings, scores):
     ]
 
 
+def test_many_benchmarks_stand_below_each_other(tmp_path):
+    images = {"test": 5, "mild": 5, "shift": 5}
+    many = settings_of(tmp_path, images, 60)
+    scores = made_up_scores(many)
+    cut = scores.images[
+        (scores.images["method"] != "noise") | (scores.images["benchmark"] != "mild")
+    ]
+    table = ablation_table(many, replace(scores, images=cut), "features")
+    heads = [head for _, head in table.headings]
+    assert heads[:4] == ["latents", "benchmark", "trainings", "IoU [95 %]"] and len(heads) == 7
+    assert not any(group for group, _ in table.headings)
+    blocks = [row[1] for row in table.cells]
+    assert list(dict.fromkeys(blocks)) == [f"{name}, 5 images" for name in images]
+    assert blocks.count("mild, 5 images") == blocks.count("test, 5 images") - 1
+    shown = {(row[0], row[1].partition(",")[0]): row[3].split()[0] for row in table.cells}
+    for row in records(table):
+        assert shown[row["label"], row["benchmark"]] == f"{float(row['iou']):.1f}"
+
+
 def test_tables_do_not_depend_on_the_order_of_settings(settings, scores):
     turned = settings.model_copy(
         update={

@@ -290,7 +290,7 @@ def _shift(settings: Settings, scores: Scores) -> Figure:
             lines[labels[method]] = line
     if not lines:
         return nothing("no method was run at two strengths of shift")
-    title = f"{', '.join(strengths)}: the same but for the shift"
+    title = ", ".join(strengths)
     return line_chart({title: lines}, x_label="strength of the shift", axis_label=AXIS)
 
 
