@@ -26,7 +26,7 @@ def stages(plan: Plan, geometry: Geometry = TINY) -> dict[str, Stage]:
     return {stage.name: stage for stage in found}
 
 
-DRAWN = [f"syntheses/guidance-{scale}" for scale in (1, 2, 5, 8)]  # of the profile study
+DRAWN = [f"syntheses/guidance-{scale}" for scale in (1, 5)]  # of the profile study
 
 
 @pytest.mark.parametrize("profile", ["embedded", "study"])
