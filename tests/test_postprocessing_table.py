@@ -7,7 +7,7 @@ from finished_run import make_run, settings_of
 
 from dseg import comparison
 from dseg.postprocessing_table import LABELS, postprocessing_table
-from dseg.stages import evaluation, tables
+from dseg.stages import evaluation, tables, tracking
 from dseg.stages.scores import read_scores
 
 NAMED = ["inversion", "attentioncut-object"]
@@ -100,3 +100,14 @@ def made_of(run):
 def test_a_table_of_every_name_is_written(run, images: pd.DataFrame) -> None:
     tables.write_table(made_of(run), run.results)
     assert {path.suffix for path in run.results.iterdir()} == {".csv", ".md", ".tex", ".html"}
+
+
+def test_every_way_has_metrics_of_its_own_in_mlflow(run, images: pd.DataFrame) -> None:
+    made = made_of(run)
+    tables.write_table(made, run.results / "tables")
+    metrics = tracking._record(run.results, made.name, [], []).metrics
+    found = {name for name in metrics if name.endswith("/iou")}
+    assert len(found) == len(made.records)
+    row = dict(zip(made.columns, made.records[0], strict=True))
+    key = f"{row['benchmark']}/{row['method']}/{row['postprocessing']}/{row['mode']}/iou"
+    assert metrics[key] == float(row["iou"])

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dseg import comparison
@@ -41,6 +41,7 @@ SECTIONS = (
 )
 STORE = Path("mlflow.db")
 _LABELS = ("method", "label", "benchmark", "images", "seeds", "protocol")
+_WAYS = ("postprocessing", "mode")  # of the table of post-processings, more than one a method
 
 
 def run(
@@ -108,13 +109,17 @@ def _record(results: Path, name: str, figures: Iterable[str], data: Sequence[Dat
     with (results / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     metrics = {
-        f"{row['benchmark']}/{row['method']}/{column}": float(value)
+        "/".join([row["benchmark"], row["method"], *_way(row), column]): float(value)
         for row in rows
         for column, value in row.items()
-        if column not in _LABELS and value
+        if column not in (*_LABELS, *_WAYS) and value
     }
     columns = {column: [row[column] for row in rows] for column in (rows[0] if rows else ())}
     return Record(name, metrics, [*tables, *pictures], data, columns)
+
+
+def _way(row: Mapping[str, str]) -> list[str]:
+    return [row[column] for column in _WAYS if column in row]
 
 
 def _claims(results: Path, page: Path, data: Sequence[DataSet]) -> Record:
