@@ -140,6 +140,17 @@ def test_every_table_and_figure_is_there(run):
     assert "test/rgb/iou" in json.loads((run.results / "metrics.json").read_text())
 
 
+def test_tables_of_another_run_are_removed(run):
+    folder = run.results / "tables"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name in ("gone.md", "gone.csv", "mine.txt"):
+        (folder / name).write_text("of an ablation that there is no more")
+    scores, methods = run.artifacts / "evaluation", run.artifacts / "mask_methods/images.parquet"
+    tables.run(run.given("tables"), scores, methods, run.shards("masks"), run.results)
+    (folder / "mine.txt").unlink()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_the_page_of_claims_links_tables_that_are_there(run):
     page = (run.results / "claims.md").read_text()
     assert f"make reproduce PROFILE={run.settings.profile}" in page
