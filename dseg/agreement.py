@@ -35,6 +35,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
         if "{context}" in template and not prompts.contexts:
             yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
     yield from _mask_contradictions(settings)
+    if MAIN_SYNTHESIS in settings.syntheses:
+        yield (
+            ("syntheses", MAIN_SYNTHESIS),
+            "expected another name: main is the section synthesis as it is",
+        )
     recordings = [("recordings", *each) for each in settings.recordings.items()]
     recordings += [("mask_recordings", *each) for each in settings.mask_recordings.items()]
     for group, name, changes in recordings:
@@ -142,10 +147,7 @@ def _pair_contradictions(
             )
     elif head.masks == TRUE_MASKS:
         yield where("masks"), f"expected other masks: synthesis {RENDERS} alone has true ones"
-    images = min(
-        settings.prompts.count,
-        settings.synthesised(head.synthesis).limit or settings.prompts.count,
-    )
+    images = settings.images_of(head.synthesis)
     for key, value in (("prompts", head.prompts), ("pairs", head.pairs)):
         if value is not None and value > images:
             yield where(key), f"expected at most the {images} images that there are, got {value}"
@@ -165,11 +167,6 @@ def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
     for name in settings.mask_recordings:
         if name in settings.recordings:
             yield ("mask_recordings", name), "expected another name: recordings has it already"
-    if MAIN_SYNTHESIS in settings.syntheses:
-        yield (
-            ("syntheses", MAIN_SYNTHESIS),
-            "expected another name: main is the section synthesis as it is",
-        )
     known = [*settings.recordings, *settings.mask_recordings]
     yield from _oracle_contradictions(settings)
     for name in {ORACLE_MASKS, TRUE_MASKS} & settings.mask_methods.keys():

@@ -100,14 +100,14 @@ def count_stages(
         inverted: Which benchmarks are inverted, and how: (name of the inversion, benchmark).
     """
     images = {name: benchmark.taken for name, benchmark in settings.benchmarks.items()}
-    count = _images_of(settings, MAIN_SYNTHESIS)
+    count = settings.images_of(MAIN_SYNTHESIS)
     on_benchmarks = [
         (settings.inverted(name), images[benchmark], settings.inverted(name).items_per_shard)
         for name, benchmark in inverted
     ]
     return [
         _synthesis(settings.synthesis, settings, geometry, count),
-        _masks("masks", [count], settings.synthesis.items_per_shard, geometry),
+        _masks("masks", [(count, settings.synthesis.items_per_shard)], geometry),
         *_mask_sets(settings, geometry),
         _inversion(geometry, "inversion", _inverted_images(settings, MAIN_SYNTHESIS)),
         *_further_syntheses(settings, geometry),
@@ -115,8 +115,11 @@ def count_stages(
         _recording(settings, geometry, benchmarks_of, images),
         _masks(
             "recording_masks",
-            [images[b] for name in settings.recordings for b in benchmarks_of[name]],
-            settings.recording.items_per_shard,
+            [
+                (images[benchmark], settings.recording.items_per_shard)
+                for name in settings.recordings
+                for benchmark in benchmarks_of[name]
+            ],
             geometry,
         ),
         _head(settings, geometry),
@@ -124,15 +127,10 @@ def count_stages(
     ]
 
 
-def _images_of(settings: Settings, synthesis: str) -> int:
-    count = settings.prompts.count
-    return min(count, settings.synthesised(synthesis).limit or count)
-
-
 def _read_by(settings: Settings, synthesis: str, head: HeadSettings) -> int:
     """Images of the shards that a head reads."""
     per_shard = settings.synthesised(synthesis).items_per_shard
-    count = _images_of(settings, synthesis)
+    count = settings.images_of(synthesis)
     prompts = count if head.prompts is None else head.prompts
     return min(count, per_shard * shard_count(prompts, per_shard))
 
@@ -158,31 +156,15 @@ def _further_syntheses(settings: Settings, geometry: Geometry) -> list[Stage]:
     drawn = [name for name in names if name != RENDERS]
     stages = [
         replace(
-            _synthesis(settings.synthesised(name), settings, geometry, _images_of(settings, name)),
+            _synthesis(settings.synthesised(name), settings, geometry, settings.images_of(name)),
             name=f"syntheses/{name}",
         )
         for name in drawn
     ]
-    masks = [
-        _masks(
-            "",
-            [_images_of(settings, name)],
-            settings.synthesised(name).items_per_shard,
-            geometry,
-        )
-        for name in drawn
-    ]
     runs = [run for name in names for run in _inverted_images(settings, name)]
-    if masks:
-        stages.append(
-            Stage(
-                "syntheses_masks",
-                sum(stage.jobs for stage in masks),
-                sum(stage.images for stage in masks),
-                {"cutting": sum(stage.work["cutting"] for stage in masks)},
-                sum(stage.size for stage in masks),
-            )
-        )
+    if drawn:
+        cut = [(settings.images_of(n), settings.synthesised(n).items_per_shard) for n in drawn]
+        stages.append(_masks("syntheses_masks", cut, geometry))
     if runs:
         stages.append(_inversion(geometry, "syntheses_inversion", runs))
     return stages
@@ -210,11 +192,13 @@ def _synthesis(
     )
 
 
-def _masks(name: str, counts: Sequence[int], per_shard: int, geometry: Geometry) -> Stage:
+def _masks(name: str, runs: Sequence[tuple[int, int]], geometry: Geometry) -> Stage:
+    """Of runs as (number of images, images in a shard)."""
     # A bool and a float16 for each pixel.
     size = 3 * geometry.image[0] * geometry.image[1]
-    jobs = sum(shard_count(count, per_shard) for count in counts)
-    return Stage(name, jobs, sum(counts), {"cutting": sum(counts)}, sum(counts) * size)
+    jobs = sum(shard_count(count, per_shard) for count, per_shard in runs)
+    images = sum(count for count, _ in runs)
+    return Stage(name, jobs, images, {"cutting": images}, images * size)
 
 
 def _mask_sets(settings: Settings, geometry: Geometry) -> list[Stage]:
@@ -272,7 +256,7 @@ def _head(settings: Settings, geometry: Geometry) -> Stage:
     scratch, seen = 0, 0
     for name in settings.variants:
         features, head = settings.variant(name)
-        pairs = head.pairs or head.prompts or _images_of(settings, head.synthesis)
+        pairs = head.pairs or head.prompts or settings.images_of(head.synthesis)
         seen += pairs
         if head.input == "rgb":
             work["training_rgb"] += pairs * head.epochs * head.seeds

@@ -38,14 +38,13 @@ class RunShards:
 
     def further_shards(self) -> list[str]:
         """Images, masks and latents of further syntheses, all that a head reads."""
-        read = [(*each, each[1].synthesis) for each in self._heads()]
         return list(
             dict.fromkeys(
                 path
-                for features, head, synthesis in read
-                if synthesis != MAIN_SYNTHESIS
+                for features, head in self._heads()
+                if head.synthesis != MAIN_SYNTHESIS
                 for path in [
-                    *self._learnt(head, self.images_folder(synthesis)),
+                    *self._learnt(head, self.images_folder(head.synthesis)),
                     *self._learnt(head, _masks_folder(head)),
                     *(self._latents_of(features, head) if head.input == "features" else ()),
                 ]
@@ -256,8 +255,8 @@ class RunShards:
         return [self.settings.variant(name) for name in self.settings.variants]
 
     def _of_synthesis(self, name: str, folder: str) -> list[str]:
-        chosen, count = self.settings.synthesised(name), self.settings.prompts.count
-        return self._shards(folder, min(count, chosen.limit or count), chosen.items_per_shard)
+        per_shard = self.settings.synthesised(name).items_per_shard
+        return self._shards(folder, self.settings.images_of(name), per_shard)
 
     def _learnt(self, head: HeadSettings, folder: str) -> list[str]:
         """The shards of a folder of synthetic images, or of what was made of them, for a head."""

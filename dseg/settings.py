@@ -284,6 +284,11 @@ class Settings(Section):
             raise DsegError(f"no synthesis {name!r}; there are {', '.join(known)}")
         return self.synthesis.model_copy(update=dict(known[name]))
 
+    def images_of(self, synthesis: str) -> int:
+        """Images of a synthesis: one for each prompt, up to its limit; DsegError if unknown."""
+        count = self.prompts.count
+        return min(count, self.synthesised(synthesis).limit or count)
+
     def recorded(self, name: str) -> RecordingSettings:
         """The section recording with the overrides of recording ``name`` merged in.
 

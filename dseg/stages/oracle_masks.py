@@ -6,15 +6,13 @@ methods, and are what a head can learn at best from synthesised images. No part 
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from dseg.attentioncut import Reason, judge
 from dseg.checkpoint import read_head
 from dseg.config import Settings, sections, settings_hash
-from dseg.crossmap import choose, combine, recorded
 from dseg.errors import DsegError
-from dseg.shards import read_shard, write_shard
+from dseg.shards import read_shard
+from dseg.stages.mask_sets import write_masks
 from dseg.world.instruments import oracle_masks
 
 SECTIONS = ("attentioncut",)
@@ -46,23 +44,6 @@ def run(settings: Settings, synthesis: Path, segmenter: Path, out: Path) -> None
             "no instruments.scored"
         )
     masks = oracle_masks(network, shard.fields["image"])
-    strides = settings.attentioncut.cross_strides
-    crosses = [
-        combine(choose(recorded(shard.fields, row), strides)) for row in range(len(shard.ids))
-    ]
-    reasons = [
-        judge(mask, cross, settings.attentioncut)
-        for mask, cross in zip(masks, crosses, strict=True)
-    ]
-    write_shard(
-        out,
-        {
-            "mask": masks,
-            "area": masks.mean((1, 2)).astype(np.float32),
-            "kept": np.array([reason is Reason.KEPT for reason in reasons]),
-            "reason": np.array(reasons, dtype=np.uint8),
-        },
-        ids=shard.ids,
-        stage="mask_sets",  # whose readers take these in their place
-        settings_hash=settings_hash(sections(settings, *SECTIONS)),
-    )
+    written_with = settings_hash(sections(settings, *SECTIONS))
+    # As by the stage mask_sets, whose readers take these in their place.
+    write_masks(out, shard, [*masks], settings.attentioncut, written_with)
