@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from finished_run import finish, make_run, settings_of
+from finished_run import draw, finish, make_run, settings_of
 
 from dseg import comparison
 from dseg.datasets import open_benchmark
@@ -149,6 +149,15 @@ def test_tables_of_another_run_are_removed(run):
     tables.run(run.given("tables"), scores, methods, run.shards("masks"), run.results)
     (folder / "mine.txt").unlink()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_figures_of_another_run_are_removed(run):
+    folder = run.results / "figures"
+    before = {path.name for path in folder.iterdir()}
+    for name in ("gone.png", "gone.svg"):
+        (folder / name).write_text("of an ablation that there is no more")
+    draw(run)
+    assert {path.name for path in folder.iterdir()} == before
 
 
 def test_the_page_of_claims_links_tables_that_are_there(run):

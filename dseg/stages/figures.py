@@ -26,6 +26,7 @@ from dseg.figures import (
 )
 from dseg.scores import Scores
 from dseg.shards import read_shard
+from dseg.stages.leftovers import remove_leftovers
 from dseg.stages.scores import read_scores
 from dseg.stages.truths import group_shards, match_size, of_training, open_samples
 from dseg.statistics import Interval, mean_interval
@@ -64,7 +65,7 @@ def run(
     predictions: Sequence[Path],
     out: Path,
 ) -> None:
-    """Draw figures/<figure>.{png,svg} for the names that `comparison.figures` gives.
+    """Draw figures/<figure>.{png,svg} for the names that `comparison.figures` gives, and no others.
 
     Args:
         settings: The sections named in `SECTIONS`.
@@ -92,10 +93,12 @@ def run(
         draw[f"{comparison.ABLATION_FIGURE}{table}"] = partial(_ablation, settings, scores, table)
     for name in comparison.held_out(settings):
         draw[f"gallery-{name}"] = partial(_gallery, settings, artifacts, scores, predictions, name)
-    for name in comparison.figures(settings):
+    names = comparison.figures(settings)
+    for name in names:
         figure = draw[name]()
         save_png(figure, out / "figures" / f"{name}.png")
         save_svg(figure, out / "figures" / f"{name}.svg")
+    remove_leftovers(out / "figures", names, ("png", "svg"))
 
 
 def _masks(

@@ -9,6 +9,7 @@ from dseg.benchmark_tables import build_benchmark_tables
 from dseg.config import Settings
 from dseg.postprocessing_table import postprocessing_table
 from dseg.shards import write_atomically
+from dseg.stages.leftovers import remove_leftovers
 from dseg.stages.scores import IMAGES, SCORES, read_scores, read_table
 from dseg.table import FORMS, Table
 from dseg.tables import build_tables, metrics
@@ -71,11 +72,7 @@ def run(
         made.append(postprocessing_table(settings, scores, read_table(evaluation / IMAGES)))
     for table in made:
         write_table(table, out / "tables")
-    names = {table.name for table in made}
-    for path in (out / "tables").iterdir():
-        # Of an ablation that there is no more: it would pass for a result of this run.
-        if path.suffix[1:] in FORMS and path.stem not in names:
-            path.unlink()
+    remove_leftovers(out / "tables", {table.name for table in made}, FORMS)
     _write(json.dumps(metrics(settings, scores), indent=1) + "\n", out / METRICS)
 
 
