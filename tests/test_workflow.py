@@ -1,7 +1,9 @@
 """The workflow as a whole: the smoke profile in throw-away clones, by both engines.
 
-`finished` is a clone in which `make reproduce` ran (Snakemake computes, DVC is told), `by_dvc` one
-in which DVC ran. The tests change them one after the other; each leaves both engines in agreement.
+`finished` is a clone in which `make reproduce` was killed and called again (Snakemake computes,
+DVC is told), `by_dvc` one in which DVC ran, undisturbed. The tests change them one after the
+other; each leaves both engines in agreement. What both clones do they do at the same time: a run
+of a profile this small keeps a single core busy.
 """
 
 import hashlib
@@ -12,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,6 +99,12 @@ class Clone:
         self.call("git", *identity, "commit", "--quiet", "--message", "Run the smoke profile")
 
 
+def at_once(*calls):
+    """What they return, in their order."""
+    with ThreadPoolExecutor() as threads:
+        return [started.result() for started in [threads.submit(call) for call in calls]]
+
+
 def said(done):
     return done.stdout + done.stderr
 
@@ -122,18 +131,52 @@ def copy_of_working_tree(root, folder):
     return clone
 
 
-@pytest.fixture(scope="module")
-def finished(root, tmp_path_factory):
-    clone = copy_of_working_tree(root, tmp_path_factory.mktemp("finished") / "dseg")
-    clone.said, clone.ran = clone.reproduce()
-    return clone
+def kill_while_synthesising(clone):
+    """Kill a run between two shards of synthetic images; the shard that is there."""
+    # One shard after the other; the lock that Snakemake leaves behind must not be in the way.
+    running = subprocess.Popen(
+        ["snakemake", "synthesis_index", "--cores", "1", "--config", "profile=smoke"],
+        cwd=clone.folder,
+        env=clone.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    folder, logs = (clone.folder / "artifacts/smoke" / name for name in ("synthesis", "logs"))
+    deadline = time.monotonic() + 600
+    while len([*(logs / "synthesis").glob("*.log")]) < 2 or not any(folder.glob("*-of-*")):
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    (shard,) = folder.glob("*-of-*")
+    return shard
 
 
 @pytest.fixture(scope="module")
-def by_dvc(root, tmp_path_factory):
-    clone = copy_of_working_tree(root, tmp_path_factory.mktemp("by-dvc") / "dseg")
-    clone.ran = clone.repro()
-    return clone
+def clones(root, tmp_path_factory):
+    killed, undisturbed = (
+        copy_of_working_tree(root, tmp_path_factory.mktemp(name) / "dseg")
+        for name in ("finished", "by-dvc")
+    )
+
+    def go_on():
+        shard = kill_while_synthesising(killed)
+        killed.kept = shard, shard.stat().st_mtime_ns
+        killed.said, killed.ran = killed.reproduce()
+
+    _, undisturbed.ran = at_once(go_on, undisturbed.repro)
+    return killed, undisturbed
+
+
+@pytest.fixture(scope="module")
+def finished(clones):
+    return clones[0]
+
+
+@pytest.fixture(scope="module")
+def by_dvc(clones):
+    return clones[1]
 
 
 @pytest.fixture
@@ -164,7 +207,12 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert after == before
 
 
-def test_two_undisturbed_runs_agree_to_the_byte(finished, by_dvc):
+def test_a_killed_run_goes_on_with_what_is_finished(finished):
+    shard, written = finished.kept
+    assert "synthesis" in finished.ran and shard.stat().st_mtime_ns == written
+
+
+def test_a_killed_run_and_an_undisturbed_one_agree_to_the_byte(finished, by_dvc):
     assert by_dvc.tables() == finished.tables() and len(by_dvc.tables()) > 10
     assert by_dvc.digests("artifacts/smoke") == finished.digests("artifacts/smoke")
     assert by_dvc.agree()
@@ -178,81 +226,36 @@ def test_metrics_and_plots_are_shown_by_dvc(by_dvc):
     shutil.rmtree(by_dvc.folder / "plots")
 
 
-def test_a_killed_run_goes_on_with_what_is_finished(root, finished, tmp_path):
-    clone = copy_of_working_tree(root, tmp_path / "dseg")
-    # One shard after the other; the lock that Snakemake leaves behind must not be in the way.
-    running = subprocess.Popen(
-        ["snakemake", "synthesis_index", "--cores", "1", "--config", "profile=smoke"],
-        cwd=clone.folder,
-        env=clone.env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    folder, logs = (clone.folder / "artifacts/smoke" / name for name in ("synthesis", "logs"))
-    deadline = time.monotonic() + 600
-    while len([*(logs / "synthesis").glob("*.log")]) < 2 or not any(folder.glob("*-of-*")):
-        assert running.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    (shard,) = folder.glob("*-of-*")
-    written = shard.stat().st_mtime_ns
-    _, ran = clone.reproduce()
-    assert "synthesis" in ran and shard.stat().st_mtime_ns == written
-    assert clone.digests("artifacts/smoke") == finished.digests("artifacts/smoke")
-    assert clone.tables() == finished.tables()
-    assert clone.agree()
-
-
-@pytest.mark.parametrize(
-    ("section", "key", "value", "rules", "stages"),
-    [
-        ("head", "epochs", 1, PREDICTED, STAGES_PREDICTED),
-        (
-            *("attentioncut", "lambda_self", 7.5),
-            CUT | PREDICTED,
-            {"masks", "recording_masks", "mask_methods"} | STAGES_PREDICTED,
-        ),
-    ],
-)
-def test_a_changed_setting_reruns_what_reads_it_and_what_is_behind(
-    finished, by_dvc, section, key, value, rules, stages
-):
+def test_a_changed_setting_reruns_what_reads_it_and_what_is_behind(finished, by_dvc):
     for clone in (finished, by_dvc):
-        clone.set(section, **{key: value})
+        clone.set("attentioncut", lambda_self=7.5)
     before = finished.digests("artifacts/smoke")
-    assert finished.reproduce()[1] == rules
-    assert finished.agree()
-    assert finished.digests("artifacts/smoke") != before
-    assert by_dvc.repro() == stages
-    assert by_dvc.agree()
-    assert by_dvc.digests("artifacts/smoke") == finished.digests("artifacts/smoke")
+    (_, rules), stages = at_once(finished.reproduce, by_dvc.repro)
+    assert rules == CUT | PREDICTED
+    assert stages == {"masks", "recording_masks", "mask_methods"} | STAGES_PREDICTED
+    assert all(at_once(finished.agree, by_dvc.agree))
+    assert by_dvc.digests("artifacts/smoke") == finished.digests("artifacts/smoke") != before
 
 
 def test_an_edited_source_file_reruns_its_stage(finished, by_dvc):
     for clone in (finished, by_dvc):
         with (clone.folder / "dseg" / "evaluation.py").open("a") as file:
             file.write("\n# Edited.\n")
-    assert finished.reproduce()[1] == SCORED
-    assert finished.agree()
+    (_, rules), stages = at_once(finished.reproduce, by_dvc.repro)
     # DVC sees that the scores are the same as before, and stops there.
-    assert by_dvc.repro() == {"evaluation"}
-    assert by_dvc.agree()
+    assert rules == SCORED and stages == {"evaluation"}
+    assert all(at_once(finished.agree, by_dvc.agree))
 
 
 def test_deleted_artifacts_come_from_the_cache(finished, by_dvc):
-    for clone in (finished, by_dvc):
-        before = clone.digests("artifacts/smoke")
+    clones = finished, by_dvc
+    before = [clone.digests("artifacts/smoke") for clone in clones]
+    for clone in clones:
         shutil.rmtree(clone.folder / "artifacts")
-        if clone is by_dvc:
-            clone.call("dvc", "repro", DVC)
-            assert clone.repro() == set()
-        else:
-            output, ran = clone.reproduce()
-            assert not ran and "nothing to be done" in output
-        assert clone.digests("artifacts/smoke") == before
-        assert clone.agree()
+    (output, rules), stages = at_once(finished.reproduce, by_dvc.repro)
+    assert not rules and "nothing to be done" in output and not stages
+    assert [clone.digests("artifacts/smoke") for clone in clones] == before
+    assert all(at_once(finished.agree, by_dvc.agree))
 
 
 def test_a_clone_pulls_from_a_remote_and_computes_nothing(finished, tmp_path):
@@ -269,27 +272,27 @@ def test_a_clone_pulls_from_a_remote_and_computes_nothing(finished, tmp_path):
     assert clone.agree()
 
 
-def test_a_variant_added_changed_and_removed_touches_its_set_alone(finished, by_dvc):
+def test_a_variant_added_and_removed_touches_its_set_alone(finished, by_dvc):
     clones, heads = (finished, by_dvc), "artifacts/smoke/head"
-    main = [clone.folder / heads / "inversion" / "head.safetensors" for clone in clones]
-    before = finished.tables(), [path.stat().st_mtime_ns for path in main]
+    main = finished.folder / heads / "inversion" / "head.safetensors"
+    before = finished.tables(), main.stat().st_mtime_ns
     assert finished.tables() == by_dvc.tables()
-    for architecture in ("linear", "conv"):
-        for clone in clones:
-            clone.set("variants", another={"head": {"architecture": architecture}})
-        assert finished.reproduce()[1] == {"head", "prediction", "predictions_heads"} | SCORED
-        assert by_dvc.repro() == {"head-heads", "predictions-heads"} | SCORED
-        assert by_dvc.tables() == finished.tables() != before[0]
-        assert by_dvc.digests(heads) == finished.digests(heads)
-        assert all(clone.agree() for clone in clones)
+    for clone in clones:
+        clone.set("variants", another={"head": {"architecture": "linear"}})
+    (_, rules), stages = at_once(finished.reproduce, by_dvc.repro)
+    assert rules == {"head", "prediction", "predictions_heads"} | SCORED
+    assert stages == {"head-heads", "predictions-heads"} | SCORED
+    assert by_dvc.tables() == finished.tables() != before[0]
+    assert by_dvc.digests(heads) == finished.digests(heads)
+    assert all(at_once(finished.agree, by_dvc.agree))
     for clone in clones:
         clone.set("variants", another=None)
-    assert finished.reproduce()[1] == SCORED
+    (_, rules), stages = at_once(finished.reproduce, by_dvc.repro)
     # DVC has kept the scores; what goes into git is in none of its caches.
-    assert by_dvc.repro() == SCORED - {"evaluation"}
-    assert all(clone.agree() for clone in clones)
+    assert rules == SCORED and stages == SCORED - {"evaluation"}
+    assert all(at_once(finished.agree, by_dvc.agree))
     assert by_dvc.tables() == finished.tables()
-    assert (finished.tables(), [path.stat().st_mtime_ns for path in main]) == before
+    assert (finished.tables(), main.stat().st_mtime_ns) == before
 
 
 def fails_with(done, pattern):
