@@ -14,6 +14,7 @@ from dseg.inversion import grid, snap
 from dseg.settings import (
     MAIN_MASKS,
     MAIN_SYNTHESIS,
+    ORACLE_MASKS,
     RENDERS,
     FeaturesSettings,
     HeadSettings,
@@ -202,16 +203,21 @@ def _masks(name: str, runs: Sequence[tuple[int, int]], geometry: Geometry) -> St
 
 
 def _mask_sets(settings: Settings, geometry: Geometry) -> list[Stage]:
-    """The masks of other methods that some head learns, a bool for each pixel; often none."""
+    """The masks of other methods that some head learns or that judge others; often none."""
     most: dict[str, int] = {}
     for name in settings.variants:
         head = settings.variant(name)[1]
         if head.synthesis == MAIN_SYNTHESIS and head.masks != MAIN_MASKS:
             count = _read_by(settings, MAIN_SYNTHESIS, head)
             most[head.masks] = max(count, most.get(head.masks, 0))
-    per_shard, images = settings.synthesis.items_per_shard, sum(most.values())
+    per_shard, scored = settings.synthesis.items_per_shard, settings.instruments.scored
+    if scored is not None:
+        whole = per_shard * shard_count(scored, per_shard)
+        judged = min(whole, settings.images_of(MAIN_SYNTHESIS))
+        most[ORACLE_MASKS] = max(judged, most.get(ORACLE_MASKS, 0))
     jobs = sum(shard_count(count, per_shard) for count in most.values())
-    size = images * geometry.image[0] * geometry.image[1]
+    images = sum(most.values())
+    size = images * geometry.image[0] * geometry.image[1]  # a bool for each pixel
     return [Stage("mask_sets", jobs, images, size=size)] if most else []
 
 

@@ -55,6 +55,13 @@ def test_jobs_are_those_of_the_workflow(
     }
 
 
+def test_masks_that_only_judge_are_counted(plan: Plan) -> None:
+    learnt = len(plan.mask_set_shards())
+    instruments = plan.settings.instruments.model_copy(update={"scored": 100})
+    plan.settings = plan.settings.model_copy(update={"instruments": instruments})
+    assert stages(plan)["mask_sets"].jobs == len(plan.mask_set_shards()) > learnt
+
+
 def test_passes_by_hand(plan: Plan) -> None:
     settings, found = plan.settings, stages(plan)
     count = settings.prompts.count
