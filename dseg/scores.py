@@ -36,8 +36,7 @@ class Scores:
         table: method, benchmark, seed, protocol, metric, value, images.
         curves: method, benchmark, seed, protocol, threshold, precision, recall, f, iou.
         masks: method, benchmark, id, iou, acc: the mask methods, a row per image.
-        kept: Number of synthetic pairs that the mask filter kept.
-        made: Number of synthetic pairs in all.
+        kept: Which synthetic pairs the mask filter kept, bool (n,) in the order of the prompts.
         synthetic: Mask methods on synthetic images; None if no oracle judged them.
         round_trips: inversion, id, error, psnr, passes; None if they were not measured.
     """
@@ -46,8 +45,7 @@ class Scores:
     table: pd.DataFrame
     curves: pd.DataFrame
     masks: pd.DataFrame
-    kept: int
-    made: int
+    kept: np.ndarray
     round_trips: pd.DataFrame | None = None
     synthetic: SyntheticScores | None = None
 
@@ -110,6 +108,10 @@ class Scores:
         return float(values.mean())
 
     def pairs(self, head: HeadSettings) -> int:
-        """Pairs a head was trained with: those it asks for, or all that the filter kept."""
-        there = self.kept if head.filter else self.made
+        """Pairs a head was trained with: those it asks for, or all that the filter kept.
+
+        Where it looks at the first prompts only, of those.
+        """
+        kept = self.kept[: head.prompts]
+        there = int(kept.sum()) if head.filter else len(kept)
         return there if head.pairs is None else min(head.pairs, there)

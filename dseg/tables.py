@@ -84,7 +84,7 @@ def ablation_table(settings: Settings, scores: Scores, name: str) -> Table:
     if name == "pairs":
         share = 100 * settings.head.validation_fraction
         note = (
-            f"The mask filter kept {scores.kept} of {settings.prompts.count} synthetic pairs; of "
+            f"The mask filter kept {scores.kept.sum()} of {len(scores.kept)} synthetic pairs; of "
             f"those a head is given, {share:g} % choose the epoch."
         )
     return _segmentation(
@@ -151,7 +151,7 @@ def metrics(settings: Settings, scores: Scores) -> dict[str, float]:
         names = "masks/synthetic/" + judged["method"] + "/iou"
         flat |= dict(judged["iou"].groupby(names).mean().dropna())
     percent = {str(name): round(100 * float(value), 2) for name, value in flat.items()}
-    return dict(sorted(percent.items())) | {"masks/kept": scores.kept}
+    return dict(sorted(percent.items())) | {"masks/kept": int(scores.kept.sum())}
 
 
 # title, heading of the first column, note

@@ -79,8 +79,7 @@ def made_up_scores(settings: Settings, kept: int = 40) -> Scores:
         ),
         curves=pd.concat(curves, ignore_index=True),
         masks=pd.concat(masks, ignore_index=True),
-        kept=kept,
-        made=settings.prompts.count,
+        kept=np.arange(settings.prompts.count) < kept,
         round_trips=pd.DataFrame(
             {
                 "inversion": name,

@@ -225,6 +225,16 @@ def test_pair_table_counts_what_the_filter_kept(settings, scores):
     assert "kept 40 of 60" in table.note
 
 
+def test_of_the_first_prompts_only_their_pairs_count(settings, scores):
+    head = settings.head.model_copy(update={"pairs": None, "prompts": 30})
+    assert scores.pairs(head) == 30
+    every_other = replace(scores, kept=np.arange(60) % 2 == 0)
+    assert every_other.pairs(head) == 15
+    assert every_other.pairs(head.model_copy(update={"filter": False})) == 30
+    assert every_other.pairs(head.model_copy(update={"prompts": None})) == 30
+    assert every_other.pairs(head.model_copy(update={"pairs": 10})) == 10
+
+
 def test_metrics_are_flat_sorted_and_those_of_the_tables(settings, scores):
     flat = metrics(settings, scores)
     assert all(isinstance(value, int | float) for value in flat.values())

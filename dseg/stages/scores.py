@@ -39,14 +39,12 @@ def read_scores(
     Raises:
         DsegError: A table or a shard is missing or not whole.
     """
-    kept = read_shards(masks, stage="attentioncut", fields=["kept"]).fields["kept"]
     return Scores(
         images=_plain(read_table(evaluation / IMAGES), mode),
         table=_plain(read_table(evaluation / SCORES), mode),
         curves=_plain(read_table(evaluation / CURVES), mode),
         masks=read_table(mask_methods),
-        kept=int(kept.sum()),
-        made=len(kept),
+        kept=read_shards(masks, stage="attentioncut", fields=["kept"]).fields["kept"],
         round_trips=pd.concat([read_table(path) for path in round_trips]) if round_trips else None,
         synthetic=_synthetic(synthetic_masks, quality) if synthetic_masks else None,
     )
