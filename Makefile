@@ -4,7 +4,7 @@
 PYTHON ?= python3
 PROFILE ?= embedded
 PORT ?= 5000
-PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 UV_VERSION := 0.13.9
 VENV := .venv
 UV := $(VENV)/bin/uv
