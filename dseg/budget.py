@@ -17,7 +17,6 @@ from dseg.settings import (
     ORACLE_MASKS,
     RENDERS,
     FeaturesSettings,
-    HeadSettings,
     InversionSettings,
     Settings,
     SynthesisSettings,
@@ -128,12 +127,11 @@ def count_stages(
     ]
 
 
-def _read_by(settings: Settings, synthesis: str, head: HeadSettings) -> int:
-    """Images of the shards that a head reads."""
+def _in_shards(settings: Settings, synthesis: str, first: int | None) -> int:
+    """Images of the shards that hold the first so many of a synthesis; None: of all."""
     per_shard = settings.synthesised(synthesis).items_per_shard
     count = settings.images_of(synthesis)
-    prompts = count if head.prompts is None else head.prompts
-    return min(count, per_shard * shard_count(prompts, per_shard))
+    return min(count, per_shard * shard_count(count if first is None else first, per_shard))
 
 
 def _inverted_images(
@@ -144,7 +142,7 @@ def _inverted_images(
     for name in settings.variants:
         features, head = settings.variant(name)
         if head.input == "features" and head.synthesis == synthesis:
-            count = _read_by(settings, synthesis, head)
+            count = _in_shards(settings, synthesis, head.prompts)
             most[features.inversion] = max(count, most.get(features.inversion, 0))
     per_shard = settings.synthesised(synthesis).items_per_shard
     return [(settings.inverted(name), most[name], per_shard) for name in sorted(most)]
@@ -208,12 +206,11 @@ def _mask_sets(settings: Settings, geometry: Geometry) -> list[Stage]:
     for name in settings.variants:
         head = settings.variant(name)[1]
         if head.synthesis == MAIN_SYNTHESIS and head.masks != MAIN_MASKS:
-            count = _read_by(settings, MAIN_SYNTHESIS, head)
+            count = _in_shards(settings, MAIN_SYNTHESIS, head.prompts)
             most[head.masks] = max(count, most.get(head.masks, 0))
     per_shard, scored = settings.synthesis.items_per_shard, settings.instruments.scored
     if scored is not None:
-        whole = per_shard * shard_count(scored, per_shard)
-        judged = min(whole, settings.images_of(MAIN_SYNTHESIS))
+        judged = _in_shards(settings, MAIN_SYNTHESIS, scored)
         most[ORACLE_MASKS] = max(judged, most.get(ORACLE_MASKS, 0))
     jobs = sum(shard_count(count, per_shard) for count in most.values())
     images = sum(most.values())
