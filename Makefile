@@ -25,7 +25,7 @@ help:  ## list these targets
 setup: $(VENV)/.ready  ## build the environment (about 2 GB)
 
 reproduce: setup  ## run the workflow; PROFILE=smoke for a run of about a minute
-	$(ACTIVATE) bash workflow/reproduce.sh
+	$(ACTIVATE) exec bash workflow/reproduce.sh
 
 test: setup  ## run the tests; DSEG_SHARED=folder adds those on public sample data
 	$(ACTIVATE) python -m pytest $(PYTEST_ARGS)
@@ -40,11 +40,14 @@ format: setup  ## rewrite files in the house style
 	$(ACTIVATE) ruff check --fix . && ruff format . && snakefmt workflow
 
 # Pins that still fit are kept; `rm requirements.lock` first to take the newest of everything.
-# Local wheel folders are left out: their paths and local versions do not belong in a lock.
+# Local wheel folders are left out: their paths and local versions do not belong in a lock. torch has
+# no hashes, since everybody takes the build that fits: uv checks what has one. pip and conda refuse
+# a file in which only some have one, and read requirements.txt: the same pins without hashes.
 lock: setup  ## bring requirements.lock in line with pyproject.toml
 	env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --python-version 3.11 \
 		--config-file uv-compile.toml --group dev --custom-compile-command "make lock" \
-		--output-file requirements.lock pyproject.toml
+		--generate-hashes --output-file requirements.lock pyproject.toml
+	$(VENV)/bin/python workflow/without_hashes.py
 
 clean:  ## remove caches and logs; artifacts and results stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache logs build dist

@@ -22,16 +22,16 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from attention_scene import Scene, disc_scene  # noqa: E402
 
-from dseg.attentioncut import attention_cut  # noqa: E402
-from dseg.config import load_settings  # noqa: E402
-from dseg.cutenergy import pose  # noqa: E402
-from dseg.graphcut import minimum_cut  # noqa: E402
-from dseg.mask_baselines import BASELINES  # noqa: E402
-from dseg.shards import read_shards  # noqa: E402
+from dseg.artifacts.shards import read_shards  # noqa: E402
+from dseg.method.cut.attentioncut import attention_cut  # noqa: E402
+from dseg.method.cut.energy import pose  # noqa: E402
+from dseg.method.cut.graphcut import minimum_cut  # noqa: E402
+from dseg.rivals.thresholds import BASELINES  # noqa: E402
+from dseg.settings.reading import load_settings  # noqa: E402
 
 SCENES = {  # name: image, cells a side, working sizes
     "64 px, 16 cells": (64, 16, (64,)),
@@ -56,7 +56,7 @@ def milliseconds(work: Callable[[Scene], object], scenes: list[Scene], repeats: 
 def measure(scenes: list[Scene], size: int, repeats: int) -> dict:
     """The whole cut, without its colour term, and its two large parts."""
     chosen = load_settings(ROOT / "params.yaml").attentioncut
-    settings = chosen.model_copy(update={"size": size})
+    settings = chosen.model_copy(update={"size": size, "cross_strides": (1,)})
     plain = settings.model_copy(update={"lambda_colour": 0.0})
     graphs = {id(scene): pose(*scene.inputs, settings).graph for scene in scenes}
     works: dict[str, Callable[[Scene], object]] = {

@@ -29,13 +29,21 @@ for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import torch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "support")]
 
 import attentioncut as cuts  # noqa: E402
 from attention_scene import Scene, disc_scene  # noqa: E402
 
-from dseg.attentioncut import attention_cut  # noqa: E402
-from dseg.calibration import (  # noqa: E402
+from dseg.base_model.device import choose_device  # noqa: E402
+from dseg.base_model.pipeline import embed, load_pipeline  # noqa: E402
+from dseg.base_model.stand_in import NAME, PARAMETERS  # noqa: E402
+from dseg.commands.stand_in import stand_in_folder  # noqa: E402
+from dseg.files import write_text  # noqa: E402
+from dseg.method.cut.attentioncut import attention_cut  # noqa: E402
+from dseg.method.inversion import invert_images  # noqa: E402
+from dseg.method.prompts import Phrase, noun_span  # noqa: E402
+from dseg.method.synthesis import initial_noise, sample, synthesise  # noqa: E402
+from dseg.orchestration.calibration import (  # noqa: E402
     KINDS,
     PROMPT,
     attention_plan,
@@ -44,17 +52,9 @@ from dseg.calibration import (  # noqa: E402
     time_recording,
     time_training,
 )
-from dseg.config import load_settings  # noqa: E402
-from dseg.device import choose_device  # noqa: E402
-from dseg.mask_settings import AttentionCutSettings  # noqa: E402
-from dseg.pipeline import embed, load_pipeline  # noqa: E402
-from dseg.prompts import Phrase, noun_span  # noqa: E402
-from dseg.settings import Settings  # noqa: E402
-from dseg.shards import write_atomically  # noqa: E402
-from dseg.stages.inversion import invert_images  # noqa: E402
-from dseg.stages.stand_in import stand_in_folder  # noqa: E402
-from dseg.stand_in import NAME, PARAMETERS  # noqa: E402
-from dseg.synthesis import initial_noise, sample, synthesise  # noqa: E402
+from dseg.settings.masks import AttentionCutSettings  # noqa: E402
+from dseg.settings.reading import load_settings  # noqa: E402
+from dseg.settings.run import Settings  # noqa: E402
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -109,7 +109,7 @@ class Notes:
         texts = {"json": json.dumps(self.found, indent=1) + "\n", "md": as_markdown(self.found)}
         for suffix, text in texts.items():
             path = self.stem.with_suffix(f".{suffix}")
-            write_atomically(path, lambda temporary, text=text: temporary.write_text(text, "utf-8"))
+            write_text(path, text)
 
 
 def measure_batch(
@@ -197,7 +197,7 @@ def measure_cuts(settings: Settings, images: int, notes: Notes) -> None:
         for seed in range(images)
     ]
     for size in SIZES:
-        chosen = settings.attentioncut.model_copy(update={"size": size})
+        chosen = settings.attentioncut.model_copy(update={"size": size, "cross_strides": (1,)})
         work = partial(cut, settings=chosen)
         notes.found["cuts"][str(size)] = cuts.milliseconds(work, scenes, repeats=1)
         print(f"size {size}: {notes.found['cuts'][str(size)]}", file=sys.stderr, flush=True)

@@ -19,7 +19,6 @@ import itertools
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is loaded
 
@@ -29,20 +28,21 @@ import torch  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dseg.attention import AttentionPlan  # noqa: E402
-from dseg.attentioncut import attention_cut  # noqa: E402
-from dseg.config import Settings, load_settings  # noqa: E402
-from dseg.crossmap import choose, combine, recorded  # noqa: E402
-from dseg.cutenergy import pose, terms, with_colour  # noqa: E402
-from dseg.grabcut import grabcut  # noqa: E402
-from dseg.graphcut import minimum_cut  # noqa: E402
-from dseg.inversion import snap  # noqa: E402
-from dseg.mask_methods import mask_method  # noqa: E402
-from dseg.pipeline import encode, load_pipeline, timestep_at, train_timesteps  # noqa: E402
-from dseg.prompts import item_seed  # noqa: E402
-from dseg.recording import noised, noun_prompt, record  # noqa: E402
-from dseg.stages.inversion import invert_images  # noqa: E402
-from dseg.statistics import compare, holm  # noqa: E402
+from dseg.base_model.pipeline import encode, load_pipeline, timestep_at, train_timesteps  # noqa: E402
+from dseg.evaluation.statistics import compare, holm  # noqa: E402
+from dseg.method.attention import AttentionPlan  # noqa: E402
+from dseg.method.cut.attentioncut import attention_cut  # noqa: E402
+from dseg.method.cut.energy import pose, terms, with_colour  # noqa: E402
+from dseg.method.cut.evidence import Attention  # noqa: E402
+from dseg.method.cut.graphcut import minimum_cut  # noqa: E402
+from dseg.method.inversion import invert_images, snap  # noqa: E402
+from dseg.method.prompts import item_seed  # noqa: E402
+from dseg.method.recording import noised, noun_prompt, record  # noqa: E402
+from dseg.rivals.by_name import mask_method  # noqa: E402
+from dseg.rivals.grabcut import grabcut  # noqa: E402
+from dseg.rivals.thresholds import Baseline  # noqa: E402
+from dseg.settings.masks import MaskMethodSettings  # noqa: E402
+from dseg.settings.reading import Settings, load_settings  # noqa: E402
 from dseg.world.splits import draw_split  # noqa: E402
 
 BATCH = 32
@@ -85,7 +85,7 @@ class Renders:
         plan = AttentionPlan(
             attention.cross_strides, attention.affinity_stride, attention.neighbours
         )
-        parts = []
+        self.attention: list[Attention] = []
         for start in range(0, images, BATCH):
             batch = scenes.images[start : start + BATCH]
             phrases = [noun_prompt(kind) for kind in scenes.kinds[start : start + BATCH]]
@@ -98,18 +98,13 @@ class Renders:
                 steps = [timestep_at(pipe, fraction) for fraction in recording.timesteps]
                 seeds = [item_seed(seed, f"{split}-{start + row}") for row in range(len(batch))]
                 z = noised(pipe, encode(pipe, batch), seeds, steps)
-            parts.append(record(pipe, z, steps, phrases, plan).fields())
-        self.fields = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+            maps = record(pipe, z, steps, phrases, plan)
+            self.attention += [maps.of_image(row, batch.shape[1:]) for row in range(len(batch))]
 
-    def inputs(self, row: int) -> tuple:
-        """Maps by stride, self-attention and image of one render."""
-        fields = self.fields
-        rows = fields["affinity_indices"][row], fields["affinity_weights"][row]
-        return recorded(fields, row), *rows, self.images[row]
-
-    def scores(self, make) -> np.ndarray:
-        """IoU of the masks that ``make`` makes of the inputs, one a render."""
-        pairs = ((make(*self.inputs(row)) > 0.5, true) for row, true in enumerate(self.masks))
+    def scores(self, make: Baseline) -> np.ndarray:
+        """IoU of the masks that ``make`` makes of the attention and the image, one a render."""
+        masks = [make(*inputs) > 0.5 for inputs in zip(self.attention, self.images, strict=True)]
+        pairs = zip(masks, self.masks, strict=True)
         return np.array([(mask & true).sum() / (mask | true).sum() for mask, true in pairs])
 
 
@@ -124,7 +119,7 @@ def rivals(settings: Settings, images: int, seed: int) -> str:
     names = [name for name, row in settings.mask_methods.items() if row.recording == usual]
     table: dict[str, list[str]] = {name: [] for name in names}
     for renders in sets.values():
-        scores = {name: renders.scores(mask_method(settings, name).mask) for name in names}
+        scores = {name: renders.scores(mask_method(settings, name)) for name in names}
         others = [name for name in names if name != "attentioncut"]
         tests = [compare(scores["attentioncut"], scores[name], seed=0) for name in others]
         p = dict(zip(others, holm([test.p_value for test in tests]), strict=True))
@@ -158,9 +153,8 @@ def energy(settings: Settings, images: int, seed: int) -> str:
 
 
 def _iou(renders: Renders, chosen) -> float:
-    def make(crosses, indices, weights, image):
-        cross = combine(choose(crosses, chosen.cross_strides))
-        return attention_cut(cross, indices, weights, image, chosen).mask
+    def make(attention, image):
+        return attention_cut(attention, image, chosen).mask
 
     return float(renders.scores(make).mean())
 
@@ -168,9 +162,8 @@ def _iou(renders: Renders, chosen) -> float:
 def _shares(renders: Renders, chosen) -> dict[str, float]:
     """Mean over images of each term's share of the energy at the last minimum."""
     found: list[dict[str, float]] = []
-    for row in range(len(renders.masks)):
-        crosses, *rest = renders.inputs(row)
-        problem = pose(combine(choose(crosses, chosen.cross_strides)), *rest, chosen)
+    for attention, image in zip(renders.attention, renders.images, strict=True):
+        problem = pose(attention.at(chosen.cross_strides), image, chosen)
         shape, foreground = problem.foreground.shape, problem.foreground
         for _ in range(chosen.colour_iterations):
             graph = with_colour(problem, foreground, chosen.lambda_colour)
@@ -210,10 +203,12 @@ def grid(settings: Settings, images: int, seed: int) -> str:
     rows = []
     seeds = ((0.5, 0.5), (0.6, 0.4), (0.7, 0.5), (0.4, 0.4), (0.8, 0.5))
     for exponent, steps, pair, count in itertools.product((0.5, 1.0), (1, 2), seeds, (1, 2, 5)):
-        chosen = SimpleNamespace(exponent=exponent, steps=steps, seeds=pair, iterations=count)
+        chosen = MaskMethodSettings(
+            method="grabcut", exponent=exponent, steps=steps, seeds=pair, iterations=count
+        )
 
-        def make(crosses, *rest, chosen=chosen):
-            return grabcut(combine([crosses[1]]), *rest, settings=chosen)
+        def make(attention, image, chosen=chosen):
+            return grabcut(attention.at((1,)), image, settings=chosen)
 
         means = [f"{100 * renders.scores(make).mean():.1f}" for renders in sets]
         rows.append([f"{exponent:g}", str(steps), str(list(pair)), str(count), *means])

@@ -4,7 +4,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dseg.segmenter import Segmenter
+    from dseg.photos.segmenter import Segmenter
 
 __version__ = "0.1.0"
 
@@ -19,6 +19,6 @@ def load(path: str | PathLike[str], *, device: str = "auto") -> "Segmenter":
     Raises:
         DsegError: It is not such a folder, or its base model is not to be had or another one.
     """
-    from dseg.stages.segmenters import load_head  # here, since this import takes seconds
+    from dseg.photos.methods import load_head  # here, since this import takes seconds
 
     return load_head(path, device=device)

@@ -2,69 +2,86 @@
 
 A command's options are the arguments of its function: name, type and, from the docstring, meaning.
 Arguments that are positional only (before a `/`) are given without a name, a sequence as one or
-more words. So this file knows nothing about any stage; what a stage is given stands in its rule.
-A command of two words, like `data list`, is one of a group.
+more words. An option with a sequence may be given in several parts, any other one once. So this
+file knows nothing about any stage; what a stage is given stands in its rule. A command of two
+words, like `data list`, is one of a group.
+
+All that can go wrong outside of the program is printed here, and here only, as one line.
 """
 
 import argparse
 import importlib
 import inspect
+import io
+import os
 import re
+import signal
 import sys
+import threading
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from dseg.errors import DsegError
+from dseg.errors import DsegError, describe
 
+# Commands of the workflow, `dseg stage NAME`: the function `run` of the module of that name.
+STAGES = {
+    "world": "render one evaluation split of the embedded world",
+    "prompts": "class names and templates -> prompts",
+    "synthesis": "prompts -> images with their attention",
+    "attentioncut": "images with their attention -> masks",
+    "renders": "prompts -> renders with true masks, to train heads on",
+    "mask-sets": "images with their attention -> masks by another method, to train heads on",
+    "oracle-masks": "images -> masks by the oracle segmenter",
+    "synthetic-masks": "mask methods judged by the oracle",
+    "recording": "images of a benchmark -> their attention",
+    "inversion": "synthetic images -> latents on their trajectory",
+    "benchmark-inversion": "images of a benchmark -> latents on their trajectory",
+    "round-trip": "a benchmark inverted and sampled back -> errors",
+    "head": "synthetic pairs -> a trained segmentation head",
+    "prediction": "a head, a benchmark -> predicted masks",
+    "mask-methods": "recorded attention -> IoU of mask methods",
+    "evaluation": "predicted masks -> scores",
+    "summary": "scores -> one numeric table with intervals and tests",
+    "tables": "the summary -> result tables and metrics.json",
+    "figures": "the summary, images and masks -> figures",
+    "claims": "the summary -> verdicts on the paper's claims",
+    "tracking": "results -> MLflow",
+    "index": "write the indices of folders of shards",
+    "instruments": "renders -> classifier and segmenter that judge",
+    "base-curve": "measure the checkpoints of the base model",
+    "base-card": "measure the base model and write its card",
+}
 # command: (module, function, what it does); the module is imported when the command is called
 COMMANDS = {
-    "world": ("stages.world", "run", "render one evaluation split of the embedded world"),
-    "prompts": ("stages.prompts", "run", "class names and templates -> prompts"),
-    "synthesis": ("stages.synthesis", "run", "prompts -> images with their attention"),
-    "attentioncut": ("stages.attentioncut", "run", "images with their attention -> masks"),
-    "renders": ("stages.renders", "run", "prompts -> renders with true masks, to train heads on"),
-    "mask-sets": ("stages.mask_sets", "run", "the same by another mask method, to train heads on"),
-    "oracle-masks": ("stages.oracle_masks", "run", "the same by the oracle segmenter"),
-    "synthetic-masks": ("stages.synthetic_masks", "run", "mask methods judged by the oracle"),
-    "recording": ("stages.recording", "run", "images of a benchmark -> their attention"),
-    "inversion": ("stages.inversion", "run", "synthetic images -> latents on their trajectory"),
-    "benchmark-inversion": ("stages.benchmark_inversion", "run", "the same for a benchmark"),
-    "round-trip": ("stages.round_trip", "run", "a benchmark inverted and sampled back -> errors"),
-    "head": ("stages.head", "run", "synthetic pairs -> a trained segmentation head"),
-    "prediction": ("stages.prediction", "run", "a head, a benchmark -> predicted masks"),
-    "mask-methods": ("stages.mask_methods", "run", "recorded attention -> IoU of mask methods"),
-    "evaluation": ("stages.evaluation", "run", "predicted masks -> scores"),
-    "tables": ("stages.tables", "run", "scores -> result tables and metrics.json"),
-    "benchmark-tables": ("stages.benchmark_tables", "run", "published scores beside ours"),
-    "score": ("stages.score", "run", "folders of soft masks and true masks -> all scores"),
-    "figures": ("stages.figures", "run", "scores and masks -> figures"),
-    "claims": ("stages.claims", "run", "scores -> verdicts on the paper's claims"),
-    "export": ("stages.export", "run", "a trained head -> a folder that segments images by itself"),
-    "segment": ("stages.segment", "run", "your own images -> masks, overlays and boxes"),
+    "reproduce": ("orchestration.reproduce", "run", "bring all results of a profile up to date"),
+    "plan": ("commands.plan", "run", "what a profile will cost: jobs, hours, disk"),
+    "segment": ("commands.segment", "run", "your own images -> masks, overlays and boxes"),
     "demo": ("demo.server", "run", "one image seen from inside, as a page in the browser"),
-    "tracking": ("stages.tracking", "run", "results -> MLflow"),
-    "readme": ("stages.readme", "run", "results -> README.md"),
-    "index": ("stages.index", "run", "write the indices of folders of shards"),
-    "instruments": ("stages.instruments", "run", "renders -> classifier and segmenter that judge"),
-    "base-encoder": ("stages.base", "run_encoder", "fit the base model's encoder"),
-    "base-decoder": ("stages.base", "run_decoder", "train the base model's decoder"),
-    "base-unet": ("stages.base", "run_unet", "train the base model's U-Net"),
-    "base-export": ("stages.base", "export", "write the base model as a pipeline folder"),
-    "base-curve": ("stages.base_curve", "run", "measure the checkpoints of the base model"),
-    "base-card": ("stages.base_card", "run", "measure the base model and write its card"),
-    "model": ("stages.model_report", "run", "a base model: fetch it, load it, say what it is"),
-    "plan": ("stages.budget", "run", "what a profile will cost: jobs, hours, disk"),
-    "data list": ("stages.data", "show", "public benchmarks, and how far each is on this disk"),
-    "data download": ("stages.data", "download", "fetch benchmarks, or go on fetching them"),
-    "data prepare": ("stages.data", "prepare", "unpack benchmarks and check them as a whole"),
-    "data verify": ("stages.data", "verify", "hold benchmarks against their recorded hashes"),
-    "data classes": ("stages.class_names", "fetch", "fetch a public list of class names"),
-    "schema": ("schema", "write_schema", "write the JSON schema of params.yaml"),
-    "dvc": ("dvc_stages", "run", "write dvc.yaml from the workflow's graph"),
-    "reproduce": ("reproduce", "run", "bring all results of a profile up to date"),
+    "export": ("commands.export", "run", "a trained head -> a folder that segments by itself"),
+    "score": ("commands.score", "run", "folders of soft masks and true masks -> all scores"),
+    "model": ("commands.model", "run", "a base model: fetch it, load it, say what it is"),
+    "data list": ("commands.data", "show", "public benchmarks, and how far each is on this disk"),
+    "data download": ("commands.data", "download", "fetch benchmarks, or go on fetching them"),
+    "data prepare": ("commands.data", "prepare", "unpack benchmarks and check them as a whole"),
+    "data verify": ("commands.data", "verify", "hold benchmarks against their recorded hashes"),
+    "data classes": ("datasets.class_names", "fetch", "fetch a public list of class names"),
+    **{
+        f"stage {name}": (f"stages.{name.replace('-', '_')}", "run", purpose)
+        for name, purpose in STAGES.items()
+    },
+    "stage base-encoder": ("stages.base", "run_encoder", "fit the base model's encoder"),
+    "stage base-decoder": ("stages.base", "run_decoder", "train the base model's decoder"),
+    "stage base-unet": ("stages.base", "run_unet", "train the base model's U-Net"),
+    "stage base-export": ("stages.base", "export", "write the base model as a pipeline folder"),
+    "stage readme": ("reporting.readme", "run", "results -> README.md"),
+    "stage benchmark-tables": ("commands.benchmark_tables", "run", "published scores beside ours"),
+    "stage schema": ("settings.schema", "write_schema", "write the JSON schema of params.yaml"),
+    "stage dvc": ("orchestration.dvc", "run", "write dvc.yaml from the workflow's graph"),
 }
 
 
@@ -72,18 +89,70 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     That is 0, or what the function returns if it returns a status; 2 after an error that the user
-    can mend.
+    can mend; as in a shell, 128 and the signal's number after Ctrl+C, SIGTERM, or where nobody
+    reads the output any more, as in `dseg data list | head`.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may be any bytes
+            stream.reconfigure(errors="backslashreplace")
     try:
-        function, words, options = _parse(argv)
-        status = function(*words, **options)
+        with _ended_by_signals():
+            function, words, options = _parse(argv)
+            status = function(*words, **options)
+            _flush()
     except DsegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return 128 + signal.SIGPIPE
+        return _refuse(describe(error))
+    except _Terminated:
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
     return status if isinstance(status, int) else 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which batch systems send: a command ends as after Ctrl+C."""
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM end a command with everything in it that is to be done at its end."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # some send it more than once
+        raise _Terminated
+
+    # Elsewhere than at a command line the caller's handlers and threads are the caller's.
+    own = threading.current_thread() is threading.main_thread()
+    own = own and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if own:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if own:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _refuse(reason: str) -> int:
+    print(f"error: {reason}", file=sys.stderr)
+    return 2
+
+
+def _flush() -> None:
+    """Write what was printed now, where an error is told, and not at exit, where it is a mess."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        error.filename = "the output"
+        raise
 
 
 def _parse(argv: Sequence[str]) -> tuple[Callable[..., object], list[Any], dict[str, Any]]:
@@ -122,43 +191,67 @@ def _add_arguments(parser: argparse.ArgumentParser, function: Callable[..., obje
     for parameter in _positional(function):
         words = {"help": meanings.get(parameter.name)} | _type(hints[parameter.name])
         words["metavar"] = parameter.name.upper()
+        words.pop("action", None)
         if parameter.default is not inspect.Parameter.empty:
             words |= {"nargs": "*" if "nargs" in words else "?", "default": parameter.default}
         parser.add_argument(parameter.name, **words)
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             continue
-        required = parameter.default is inspect.Parameter.empty
-        options: dict[str, Any] = {"help": meanings.get(name)}
+        # What is not given is left to the function, so that what is given twice is seen.
+        options: dict[str, Any] = {"help": meanings.get(name), "default": argparse.SUPPRESS}
         if name == "settings":
             options |= {"metavar": "FILE", "type": _settings, "help": "JSON or YAML file"}
-        elif hints[name] is bool:
-            options |= {"action": "store_true"}
-        else:
+        elif hints[name] is not bool:
             options |= _type(hints[name])
-        if not required:
-            options["default"] = parameter.default
-            if options.get("nargs") == "+":
-                options["nargs"] = "*"
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, required=required, **options)
+        options.setdefault("action", "store_true" if hints[name] is bool else _Once)
+        # A rule of the workflow may have no file of a kind; no words would mean nothing.
+        if parameter.default == () and options.get("type") is _path:
+            options["nargs"] = "*"
+        options["required"] = parameter.default is inspect.Parameter.empty
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **options)
+
+
+class _Once(argparse.Action):
+    """An option with one value, given at most once: of two, neither is what was meant."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if hasattr(namespace, self.dest):
+            raise argparse.ArgumentError(self, "given twice: expected one value")
+        setattr(namespace, self.dest, values)
+
+
+def _path(text: str) -> Path:
+    if not text:  # Path would take it for the current folder
+        raise argparse.ArgumentTypeError("an empty path: expected a file or a folder")
+    return Path(text)
 
 
 def _settings(path: str) -> Any:
-    from dseg.config import load_sections
+    from dseg.settings.reading import load_sections
 
     return load_sections(path)
 
 
 def _type(hint: Any) -> dict[str, Any]:
-    """Options of argparse for int, float, str, Path, Literal, a sequence of them, or a union."""
+    """Options of argparse for int, float, str, Path, Literal, a sequence of them, or a union.
+
+    A sequence may be given in several parts.
+    """
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         members = [member for member in typing.get_args(hint) if member is not types.NoneType]
         return _type(Path if Path in members else members[0])
     if typing.get_origin(hint) is typing.Literal:
         return {"choices": typing.get_args(hint)}
     if typing.get_origin(hint) is not None:
-        return _type(typing.get_args(hint)[0]) | {"nargs": "+"}
-    return {"type": hint, "metavar": hint.__name__.upper()}
+        return _type(typing.get_args(hint)[0]) | {"nargs": "+", "action": "extend"}
+    return {"type": _path if hint is Path else hint, "metavar": hint.__name__.upper()}
 
 
 def _meanings(function: Callable[..., object]) -> dict[str, str]:

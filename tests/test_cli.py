@@ -1,12 +1,20 @@
 """The command line: options from signatures, errors in one line."""
 
+import errno
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dseg import cli
 from dseg.errors import DsegError
@@ -50,8 +58,8 @@ def command(monkeypatch, tmp_path):
 def test_options_are_the_arguments_of_the_function(command):
     arguments = ["--settings", str(command), "--shard", "00002", "--out", "x.txt"]
     assert cli.main(["cut", *arguments, "--latents", "a", "b", "--quick"]) == 0
-    ((settings, shard, out, latents, quick),) = CALLS
-    assert (settings.seed, shard, out, quick) == (5, 2, Path("x.txt"), True)
+    ((given_settings, shard, out, latents, quick),) = CALLS
+    assert (given_settings.seed, shard, out, quick) == (5, 2, Path("x.txt"), True)
     assert latents == [Path("a"), Path("b")]
 
 
@@ -115,6 +123,127 @@ def test_positional_arguments_are_given_without_a_name(group):
 
 def test_a_status_that_the_function_returns_is_the_program_s(group):
     assert cli.main(["data", "gather", "a", "broken"]) == 1
+
+
+def act(
+    *,
+    path: Path | None = None,
+    word: Sequence[str] = ("a", "b"),
+    way: Sequence[Literal["fast", "safe"]] = (),
+    count: int = 1,
+    quick: bool = False,
+    fail: str = "",
+) -> None:
+    """Do nothing, or fail as the system does."""
+    if fail:
+        raise FAILURES[fail]
+    CALLS.append((path, list(word), list(way), count, quick))
+
+
+FAILURES = {
+    "full": OSError(errno.ENOSPC, "No space left on device", "a.json"),
+    "rights": PermissionError(errno.EACCES, "Permission denied", b"d\xff.txt"),
+    "library": OSError("of a library,\nin lines"),
+    "nameless": OSError(errno.EIO, "Input/output error"),
+}
+
+
+@pytest.fixture
+def acting(monkeypatch):
+    monkeypatch.setattr(cli, "COMMANDS", {"act": ("errors", "act", "act")})
+    monkeypatch.setattr("dseg.errors.act", act, raising=False)
+
+
+def test_errors_of_the_system_are_one_line_with_what_to_do(acting, capsys):
+    said = []
+    for name in FAILURES:
+        assert cli.main(["act", "--fail", name]) == 2
+        said.append(capsys.readouterr().err)
+    assert said == [
+        "error: a.json: No space left on device: make room on that disk and call it again\n",
+        "error: d\\udcff.txt: Permission denied: change the rights of the file or its folder, or "
+        "name another place\n",
+        "error: of a library, in lines\n",
+        "error: Input/output error: the disk or the way to it fails: check it\n",
+    ]
+
+
+def test_lists_are_gathered_and_single_values_given_once(acting, capsys):
+    assert cli.main(["act", "--word", "x", "y", "--way", "fast", "--word", "z"]) == 0
+    assert CALLS == [(None, ["x", "y", "z"], ["fast"], 1, False)]
+    for words, reason in (
+        (["--count", "1", "--count", "1"], "argument --count: given twice"),
+        (["--path", "a", "--pat", "b"], "argument --path: given twice"),
+        (["--word"], "argument --word: expected at least one argument"),
+        (["--way"], "argument --way: expected at least one argument"),
+        (["--path", ""], "argument --path: an empty path"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            cli.main(["act", *words])
+        assert end.value.code == 2 and reason in capsys.readouterr().err
+    assert len(CALLS) == 1
+
+
+WORDS = st.lists(st.sampled_from(["fast", "x", "7", "ü", "a b", "\udcff", "$(x)"]), min_size=1)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(parts=st.lists(WORDS, min_size=1, max_size=4))
+def test_a_list_is_the_same_however_it_is_parted(acting, parts):
+    CALLS.clear()
+    words = [word for part in parts for word in ("--word", *part)]
+    assert cli.main(["act", *words]) == 0
+    assert CALLS == [(None, [word for part in parts for word in part], [], 1, False)]
+
+
+TOKENS = ["--path", "--word", "--way", "--count", "--quick", "--fail", "fast", "full", "", "-1"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(argv=st.lists(st.sampled_from(TOKENS) | st.text(max_size=4), max_size=8))
+def test_any_words_run_or_are_refused(acting, argv):
+    try:
+        assert cli.main(["act", *argv]) in (0, 2)
+    except (SystemExit, KeyError) as end:  # KeyError: of `act`, of another failure than it knows
+        assert isinstance(end, KeyError) or end.code in (0, 2)
+
+
+def piped(command: str, **more) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, **more
+    )
+
+
+def test_output_that_nobody_reads_ends_quietly(root):
+    call = f"{sys.executable} -m dseg data list"
+    ended = piped(f"{call} | true", cwd=root)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")
+    assert piped(f"{call} 2>&1 | true", cwd=root).stderr == ""
+    full = piped(f"{call} > /dev/full", cwd=root)
+    assert full.returncode == 2 and full.stderr.count("\n") == 1
+    assert "No space left on device: make room on that disk" in full.stderr
+
+
+def test_a_name_that_is_not_unicode_is_printed(root):
+    name = os.fsdecode(b"d\xff")
+    call = [sys.executable, "-m", "dseg", "data", "list", "--root", name]
+    ended = subprocess.run(call, cwd=root, capture_output=True, text=True)
+    assert ended.returncode == 0 and ended.stderr == "" and r"d\udcff" in ended.stdout
+
+
+def test_sigterm_ends_a_command_with_what_it_does_at_its_end(monkeypatch):
+    def wait() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # a second one does not cut the end short
+            CALLS.append("ended")
+
+    monkeypatch.setattr(cli, "COMMANDS", {"wait": ("errors", "wait", "wait")})
+    monkeypatch.setattr("dseg.errors.wait", wait, raising=False)
+    assert cli.main(["wait"]) == 128 + signal.SIGTERM
+    assert CALLS == ["ended"] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_group_lists_its_commands_and_refuses_others(group, capsys):

@@ -8,7 +8,7 @@ profile="${PROFILE:-embedded}"
 file=dvc.yaml
 [[ "$profile" == embedded ]] || file="workflow/profiles/$profile/dvc.yaml"
 # Stages name the variants that they are of: one that was added is in no stage yet.
-python -m dseg dvc --profile "$profile"
+python -m dseg stage dvc --profile "$profile"
 dvc repro "$file"
 # Only if DVC now finds everything as it should be, tell Snakemake that it is.
 dvc status --quiet "$file"

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from dseg.datasets.annotation import check_box, check_upright, read_list, read_regular
 from dseg.datasets.sample import Sample, Samples, need_folder
 from dseg.errors import DsegError
 
+_Corners = tuple[int, int, int, int]
 LIST = "coco_20k_filenames.txt"  # ships with LOST and TokenCut
 
 
@@ -30,10 +32,12 @@ def open_coco(root: Path, *, keep_crowd: bool = False) -> Samples:
     need_folder(root, "coco")
     images = _read_list(root)
     annotations = root / "annotations" / "instances_train2014.json"
-    boxes = _read_boxes(annotations, set(images), keep_crowd)
+    boxes, sizes = _read_boxes(annotations, set(images), keep_crowd)
 
     def make(id: str) -> Sample:
-        return Sample(id, images[id], boxes=np.array(boxes[id], np.float64).reshape(-1, 4))
+        sample = Sample(id, images[id], boxes=np.array(boxes[id], np.float64).reshape(-1, 4))
+        check_upright(sample, sizes.get(id), annotations)
+        return sample
 
     return Samples(tuple(images), make)
 
@@ -45,11 +49,15 @@ def _read_list(root: Path) -> dict[str, Path]:
         raise DsegError(
             f"{path}: no such list of images; take it from LOST's or TokenCut's datasets/"
         )
-    names = path.read_text(encoding="utf-8").split()
+    names = read_list(path).split()
     images = {Path(name).stem: root / name for name in sorted(names)}
     if not names or len(images) < len(names):
         raise DsegError(f"{path}: expected one image file a line, each once, and at least one")
-    there = {entry for folder in {p.parent for p in images.values()} for entry in folder.glob("*")}
+    folders = {image.parent for image in images.values()}
+    try:
+        there = {entry for folder in folders for entry in folder.glob("*")}
+    except (OSError, ValueError) as error:
+        raise DsegError(f"{path}: names what cannot be a file ({error!r})") from error
     missing = [image for image in images.values() if image not in there]
     if missing:
         raise DsegError(
@@ -61,28 +69,43 @@ def _read_list(root: Path) -> dict[str, Path]:
 
 def _read_boxes(
     path: Path, ids: set[str], keep_crowd: bool
-) -> dict[str, list[tuple[int, int, int, int]]]:
-    boxes: dict[str, list[tuple[int, int, int, int]]] = {id: [] for id in ids}
+) -> tuple[dict[str, list[_Corners]], dict[str, tuple[float, float]]]:
+    """Boxes by id, and heights and widths by id where they are given."""
+    boxes: dict[str, list[_Corners]] = {id: [] for id in ids}
+    text = read_regular(path)
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: dict[str, Any] = json.loads(text)
         names = {image["id"]: Path(image["file_name"]).stem for image in content["images"]}
+        sizes = {
+            names[image["id"]]: (image["height"], image["width"])
+            for image in content["images"]
+            if "height" in image and "width" in image
+        }
         by_image = defaultdict(list)
         for item in content["annotations"]:
             if keep_crowd or not item["iscrowd"]:
                 by_image[names[item["image_id"]]].append(_corners(*item["bbox"]))
-    except OSError as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise DsegError(
-            f"{path}: cannot be read ({error.strerror}); unpack annotations_trainval2014.zip"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DsegError(
-            f"{path}: not a COCO annotation file ({error!r}); unpack it again"
+            f"{path}: not a COCO annotation file ({_short(error)}); unpack it again"
         ) from error
     unknown = ids - set(names.values())
     if unknown:
         raise DsegError(f"{path}: does not describe {min(unknown)}, which {LIST} names")
-    return boxes | {id: by_image[id] for id in ids & by_image.keys()}
+    return boxes | {id: by_image[id] for id in ids & by_image.keys()}, sizes
 
 
-def _corners(x: float, y: float, width: float, height: float) -> tuple[int, int, int, int]:
+def _short(error: Exception) -> str:
+    return repr(error)[:200]
+
+
+def _corners(x: float, y: float, width: float, height: float) -> _Corners:
+    check_box(x, y, x + width, y + height)
     return round(x), round(y), round(x + width), round(y + height)

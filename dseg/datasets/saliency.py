@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dseg.datasets.masks import LOSSLESS, SUFFIXES
 from dseg.datasets.sample import Sample, Samples, list_images, need_folder, read_nouns
 from dseg.errors import DsegError
 
@@ -15,7 +16,7 @@ FOLDERS = (
 
 
 def open_saliency(root: Path) -> Samples:
-    """A benchmark of images (JPEG or PNG) with masks ``<id>.png``.
+    """A benchmark of images (JPEG or PNG) with masks of the same names: PNG, BMP, or else JPEG.
 
     If ``root`` has a ``captions.csv`` (columns id, noun, caption), its nouns are given too.
 
@@ -30,7 +31,7 @@ def open_saliency(root: Path) -> Samples:
         raise DsegError(f"{root}: expected the folders {known}; unpack the data set there")
     image_folder, mask_folder = pairs[0]
     images = list_images(image_folder)
-    masks = {path.stem: path for path in mask_folder.glob("*.png")}
+    masks = _list_masks(mask_folder)
     missing = [id for id in images if id not in masks]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -44,3 +45,11 @@ def open_saliency(root: Path) -> Samples:
         return Sample(id, images[id], masks[id], noun=nouns.get(id))
 
     return Samples(tuple(images), make)
+
+
+def _list_masks(folder: Path) -> dict[str, Path]:
+    """Masks by id; where there are several of one id, a lossless one."""
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    paths = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    # Of equal keys the last one counts, and False comes before True.
+    return {path.stem: path for path in sorted(paths, key=lambda p: p.suffix.lower() in LOSSLESS)}

@@ -2,21 +2,18 @@
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
 
+from dseg.datasets.masks import Mask, read_mask
+from dseg.datasets.picture import is_transposed, open_named, orientation, turn_upright
 from dseg.errors import DsegError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-# What Pillow raises for broken files; SyntaxError is its word for a broken PNG.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +40,11 @@ class Sample:
         Raises:
             DsegError: The file is missing or not a readable image.
         """
-        return _read(self.path, "RGB")
+        with open_named(self.path) as file:
+            # Pillow would cut such values at 255 and say nothing.
+            if file.mode.startswith(("I", "F")):
+                raise DsegError(f"{self.path}: has more than 8 bits a value: save it with 8 bits")
+            return np.array(turn_upright(file).convert("RGB"))
 
     def size(self) -> tuple[int, int]:
         """Height and width of the image as `image` gives it; its pixels are not decoded.
@@ -51,26 +52,32 @@ class Sample:
         Raises:
             DsegError: The file is missing or not a readable image.
         """
-        return _upright_size(self.path)
+        with open_named(self.path) as file:
+            width, height = file.size
+            return (width, height) if is_transposed(orientation(file)) else (height, width)
 
-    def grey_mask(self) -> np.ndarray | None:
-        """The true mask as stored, (H, W) uint8 from 0 to 255; None if there is none.
-
-        A file with the values 0 and 1 only is read as 0 and 255.
+    def read_mask(self) -> Mask | None:
+        """The true mask with what its file was read as, see `masks`; None if there is none.
 
         Raises:
             DsegError: A file is missing or unreadable; the mask has another size than the image.
         """
         if self.mask_path is None:
             return None
-        mask = _read(self.mask_path, "L")
-        height, width = _upright_size(self.path)
-        if mask.shape != (height, width):
+        mask = read_mask(self.mask_path)
+        height, width = self.size()
+        shape = mask.values.shape
+        if shape != (height, width):
             raise DsegError(
-                f"{self.mask_path} is {mask.shape[1]} x {mask.shape[0]} but its image {self.path} "
+                f"{self.mask_path} is {shape[1]} x {shape[0]} but its image {self.path} "
                 f"is {width} x {height} (width x height): a mask must have its image's size"
             )
-        return mask * np.uint8(255) if mask.max() == 1 else mask
+        return mask
+
+    def grey_mask(self) -> np.ndarray | None:
+        """The true mask's grey values, (H, W) uint8; else as `read_mask`."""
+        mask = self.read_mask()
+        return None if mask is None else mask.values
 
     def mask(self) -> np.ndarray | None:
         """The true mask, (H, W) bool: grey values above one half; else as `grey_mask`."""
@@ -115,7 +122,7 @@ def need_folder(folder: Path, layout: str) -> Path:
     )
 
 
-def list_images(folder: Path) -> dict[str, Path]:
+def list_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
     """Image files of a folder by id (the name without suffix), sorted by id.
 
     Raises:
@@ -125,7 +132,7 @@ def list_images(folder: Path) -> dict[str, Path]:
     for entry in sorted(os.listdir(folder)):
         path = folder / entry
         # Archives packed on a Mac hold a "._name.jpg" beside every "name.jpg".
-        if path.suffix.lower() not in IMAGE_SUFFIXES or entry.startswith("."):
+        if path.suffix.lower() not in suffixes or entry.startswith("."):
             continue
         if path.stem in images:
             raise DsegError(
@@ -133,7 +140,7 @@ def list_images(folder: Path) -> dict[str, Path]:
             )
         images[path.stem] = path
     if not images:
-        raise DsegError(f"{folder} holds no image: expected files *{', *'.join(IMAGE_SUFFIXES)}")
+        raise DsegError(f"{folder} holds no image: expected files *{', *'.join(suffixes)}")
     return dict(sorted(images.items()))
 
 
@@ -154,42 +161,3 @@ def read_nouns(path: Path) -> dict[str, str]:
     if any(row.get("id") is None or row.get("noun") is None for row in rows):
         raise DsegError(f"{path}: expected the columns id and noun in every row")
     return {row["id"]: row["noun"] for row in rows if row["noun"]}
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image file, with what goes wrong in reading it turned into a DsegError."""
-    try:
-        with Image.open(path) as file:
-            yield file
-    except FileNotFoundError as error:
-        raise DsegError(f"{path}: no such file; restore it from the data set") from error
-    except _UNREADABLE as error:
-        raise DsegError(
-            f"{path}: not a readable image ({error}); fetch it again from the data set"
-        ) from error
-
-
-def read_grey(path: Path) -> np.ndarray:
-    """The grey values of an image file, (H, W) uint8, upright by its EXIF orientation.
-
-    Raises:
-        DsegError: The file is missing, not a readable image, or has more than 8 bits a value.
-    """
-    return _read(path, "L")
-
-
-def _read(path: Path, mode: str) -> np.ndarray:
-    with _opened(path) as file:
-        # Pillow would cut such values at 255 and say nothing.
-        if file.mode.startswith(("I", "F")):
-            raise DsegError(f"{path}: has more than 8 bits a value: save it with 8 bits")
-        return np.array(ImageOps.exif_transpose(file).convert(mode))
-
-
-def _upright_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image after its EXIF orientation, without decoding its pixels."""
-    with _opened(path) as file:
-        width, height = file.size
-        turned = file.getexif().get(ExifTags.Base.Orientation) in _TRANSPOSED
-    return (width, height) if turned else (height, width)

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from dseg.datasets.annotation import Box, check_box, check_upright, read_list, read_regular
 from dseg.datasets.sample import Sample, Samples, list_images, need_folder, read_nouns
 from dseg.errors import DsegError
 
@@ -38,8 +39,11 @@ def open_voc(root: Path, *, split: str = "trainval", keep_difficult: bool = True
     nouns = read_nouns(root / "captions.csv")
 
     def make(id: str) -> Sample:
-        boxes = read_boxes(annotations / f"{id}.xml", keep_difficult=keep_difficult)
-        return Sample(id, images[id], boxes=boxes, noun=nouns.get(id))
+        described = annotations / f"{id}.xml"
+        boxes, size = _read(described, keep_difficult)
+        sample = Sample(id, images[id], boxes=boxes, noun=nouns.get(id))
+        check_upright(sample, size, described)
+        return sample
 
     return Samples(tuple(sorted(ids)), make)
 
@@ -52,23 +56,32 @@ def read_boxes(path: Path, *, keep_difficult: bool = True) -> np.ndarray:
     Raises:
         DsegError: Missing, not XML, or an object without a proper box.
     """
+    return _read(path, keep_difficult)[0]
+
+
+def _read(path: Path, keep_difficult: bool) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """Boxes, and the image's height and width if they are given."""
+    content = read_regular(path)
     try:
-        objects = ElementTree.parse(path).getroot().findall("object")
+        root = ElementTree.fromstring(content)
+        objects = root.findall("object")
         boxes = [_box(item) for item in objects if keep_difficult or not _is_hard(item)]
-    except OSError as error:
-        raise DsegError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ElementTree.ParseError, ValueError) as error:
+        size = [root.findtext(f"size/{side}") for side in ("height", "width")]
+        height, width = (None if text is None else float(text) for text in size)
+    # LookupError: an encoding that there is not.
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
         raise DsegError(f"{path}: not a VOC annotation ({error}); unpack it again") from error
-    return np.array(boxes, np.float64).reshape(-1, 4)
+    shape = None if height is None or width is None else (height, width)
+    return np.array(boxes, np.float64).reshape(-1, 4), shape
 
 
-def _box(item: ElementTree.Element) -> tuple[float, float, float, float]:
+def _box(item: ElementTree.Element) -> Box:
     # Parts of a person have boxes of their own, deeper down: this path takes the object's.
     text = [item.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
     x0, y0, x1, y1 = (float("nan" if value is None else value) for value in text)
     if not (x0 <= x1 and y0 <= y1):
         raise ValueError(f"bndbox {text} is not xmin <= xmax, ymin <= ymax")
-    return x0 - 1, y0 - 1, x1, y1
+    return check_box(x0 - 1, y0 - 1, x1, y1)
 
 
 def _is_hard(item: ElementTree.Element) -> bool:
@@ -80,7 +93,7 @@ def _read_split(path: Path) -> list[str]:
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))[:8]) or "none"
         raise DsegError(f"{path}: no such list of images; lists there: {there}")
     # Lists of one class have a second column, 1 or -1: the id is the first.
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_list(path).splitlines()
     ids = [line.split()[0] for line in lines if line.strip()]
     if not ids or len(set(ids)) < len(ids):
         raise DsegError(f"{path}: expected one image id a line, each once, and at least one")

@@ -1,1 +1,0 @@
-"""The demo page: one image seen from inside, in a browser."""

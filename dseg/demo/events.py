@@ -15,9 +15,12 @@ import gradio as gr
 from dseg.demo import viewer as views
 from dseg.demo.viewer import WEIGHTS, Found, Look, Viewer
 from dseg.errors import DsegError
-from dseg.stages.photos import PhotoFile, read_photo
+from dseg.photos.files import PhotoFile, read_photo
 
 CUT, HEAD = "AttentionCut", "trained head"
+# Our choice, below `dseg segment`'s: a file of .5 MB may ask for it, takes about a GB and a few
+# seconds, and whoever else uses the page waits.
+MOST_PIXELS = 50_000_000
 
 P = ParamSpec("P")
 
@@ -66,7 +69,7 @@ class Events:
         """Look at one's own image: the look, the panels."""
         name = Path(path).name
         try:
-            photo = read_photo(PhotoFile(Path(path), name))
+            photo = read_photo(PhotoFile(Path(path), name), MOST_PIXELS)
         except DsegError as error:
             raise DsegError(f"{name}: {error}") from error
         look = self.viewer.look(photo.image, noun or "")
@@ -75,7 +78,7 @@ class Events:
     @told
     def rename(self, look: Look, noun: str | None, *choices: Any) -> list[Any]:
         """Look at the same image for another noun: the look, the panels."""
-        look = self.viewer.look(look.image, noun or "")
+        look = self.viewer.look_again(look, noun or "")
         return [look, *self.show(look, *choices)]
 
     @told

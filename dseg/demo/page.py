@@ -8,7 +8,7 @@ import numpy as np
 from dseg.demo.events import CUT, HEAD, Events
 from dseg.demo.pictures import legend
 from dseg.demo.viewer import VIEWS, WEIGHTS, Viewer
-from dseg.inspection import GENERIC
+from dseg.photos.inspection import GENERIC
 
 # System fonts: the page is to work without a network, and to ask for nothing elsewhere.
 THEME = gr.themes.Default(

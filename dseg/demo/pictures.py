@@ -11,8 +11,8 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 
-from dseg.figures import BLUE, GREY, ORANGE
-from dseg.resample import resize
+from dseg.method.resample import resize
+from dseg.reporting.galleries import BLUE, GREY, ORANGE
 
 SIDE = 448  # pixels of the longer side: lines stay thin on the smallest image
 MAP = "magma"  # as in the figures: its lightness grows with the value, so hue need not be seen

@@ -10,15 +10,15 @@ import threading
 from pathlib import Path
 from types import FrameType
 from typing import Literal
+from urllib.parse import urlsplit
 
 from dseg import load
-from dseg.config import load_settings
+from dseg.base_model.pipeline import load_pipeline
 from dseg.errors import DsegError
-from dseg.exported import SHIPPED
-from dseg.pipeline import load_pipeline
-from dseg.profiles import DEFAULT_PROFILE, profile_params
+from dseg.photos.exported import SHIPPED
+from dseg.settings.profiles import DEFAULT_PROFILE, profile_params
+from dseg.settings.reading import load_settings
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 UPLOAD = "20mb"
 
 
@@ -39,6 +39,7 @@ def run(
         profile: Whose settings are the page's defaults.
         port: Where the page is served.
         host: Address to listen on; another than the default is open to others, without a password.
+            Requests under other names than it and those of loopback are refused.
         share: yes makes a public address through a service of Gradio's makers.
 
     Raises:
@@ -53,8 +54,16 @@ def run(
     with tempfile.TemporaryDirectory(prefix="dseg-demo-") as folder:
         _prepare(Path(folder))
         # Here, since Gradio reads these variables when it is imported, and that takes seconds.
-        from dseg.demo.page import CSS, THEME, build
-        from dseg.demo.viewer import Viewer
+        try:
+            from starlette.middleware import Middleware
+
+            from dseg.demo.hosts import Doorkeeper, Hosts, notices
+            from dseg.demo.page import CSS, THEME, build
+            from dseg.demo.viewer import Viewer
+        except (ImportError, ValueError) as error:  # among them a proxy that it cannot use
+            raise DsegError(
+                f"gradio cannot be loaded ({error}); if that is about a proxy, unset ALL_PROXY"
+            ) from error
 
         chosen = settings.model
         pipe = load_pipeline(
@@ -67,14 +76,16 @@ def run(
             head = SHIPPED
         segmenter = None if head is None else load(head, device=chosen.device)
         page = build(Viewer(pipe, settings, segmenter), model or chosen.path)
+        hosts = Hosts(host)
         try:
             _, local, public = page.queue().launch(
-                server_name=host,
+                server_name=f"[{host}]" if ":" in host else host,  # IPv6, as in a URL
                 server_port=port,
                 share=share == "yes",
                 theme=THEME,
                 css=CSS,
                 max_file_size=UPLOAD,
+                app_kwargs={"middleware": [Middleware(Doorkeeper, hosts=hosts)]},
                 footer_links=[],
                 run_history=False,
                 enable_monitoring=False,
@@ -84,6 +95,8 @@ def run(
             )
         except OSError as error:  # taken since it was looked at
             raise DsegError(f"port {port} of {host}: {error}") from error
+        if public:
+            hosts.names.add(urlsplit(public).hostname or "")
         for line in notices(host, port, public):
             print(line, file=sys.stderr)
         print(f"serving {local} (Ctrl+C ends it)", flush=True)
@@ -107,19 +120,6 @@ def check_port(host: str, port: int) -> None:
             f"cannot listen on port {port} of {host} ({error.strerror}): name another with --port "
             "or --host"
         ) from error
-
-
-def notices(host: str, port: int, public: str | None) -> list[str]:
-    """Warnings where others than this machine's users reach the page."""
-    lines = []
-    if host not in LOOPBACK:
-        lines.append(
-            f"warning: whoever reaches {host}:{port} can use this page and this machine's "
-            "processor; there is no password"
-        )
-    if public:
-        lines.append(f"warning: {public} is public: whoever knows it can use this page")
-    return lines
 
 
 def _prepare(folder: Path) -> None:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from dseg.attention import AttentionPlan
-from dseg.boxes import components
-from dseg.config import Settings
+from dseg.base_model.pipeline import fit, image_size, stretch
+from dseg.datasets.class_names import names_of
 from dseg.demo import pictures
-from dseg.inspection import (
+from dseg.errors import DsegError
+from dseg.evaluation.boxes import components
+from dseg.method.attention import AttentionPlan
+from dseg.method.prompts import fill, item_seed
+from dseg.method.resample import resize
+from dseg.photos.inspection import (
     Attended,
     attend,
     attention_from,
@@ -27,12 +31,9 @@ from dseg.inspection import (
     similarity_to,
     unknown_words,
 )
-from dseg.pipeline import fit
-from dseg.prompts import fill, item_seed
-from dseg.resample import resize
-from dseg.segmenter import LEAST_AREA, Segmenter
-from dseg.stages.class_names import names_of
-from dseg.stages.segmenters import image_ids
+from dseg.photos.methods import image_ids
+from dseg.photos.segmenter import LEAST_AREA, Segmenter
+from dseg.settings.reading import Settings
 from dseg.world.renderer import annotated_scenes
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ WEIGHTS = {
 RENDERS: dict[Literal["train", "shift"], int] = {"train": 6, "shift": 2}
 _TOLD = 2  # boxes that the text names: those of the largest parts
 _LARGEST = 1024  # pixels of the longer side that are kept of an image: no panel shows more
+# Characters of a prompt or noun (our choice): more than any text encoder here has tokens for, and
+# few enough to be split into tokens at once.
+_LONGEST = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +66,17 @@ class Look:
     """An image that is being looked at.
 
     Attributes:
-        image: uint8 (H, W, 3) as given.
-        attended: The same at the model's size, with its attention.
+        image: uint8 (H, W, 3) as given, but reduced to what a panel shows.
+        attended: The image as given at the model's size, with its attention.
+        fitted: The image as given at the head's size, uint8 (h, w, 3); at the model's where there
+            is no head.
         point: (x, y) in [0, 1], where the affinity is taken from.
         origin: How the attention came about, for the reader.
     """
 
     image: np.ndarray
     attended: Attended
+    fitted: np.ndarray
     point: tuple[float, float]
     origin: str
 
@@ -80,7 +87,7 @@ class Found:
 
     Attributes:
         mask: bool (h, w), of any resolution.
-        boxes: One for each connected part, x0, y0, x1, y1 in pixels of the image as given.
+        boxes: One for each connected part, x0, y0, x1, y1 in pixels of the look's image.
         kept: Whether the filter keeps it; where there is no filter, it does.
         judgement: What the filter says, for the reader; empty where there is none.
         how: What made the mask and how long it took, for the reader.
@@ -145,23 +152,17 @@ class Viewer:
         """Look for a noun in a given image uint8 (H, W, 3).
 
         Raises:
-            DsegError: There is no noun, the model does not know it, or as `attend`.
+            DsegError: There is no noun, it is too long, the model does not know it, or as `attend`.
         """
-        noun = noun.strip()
-        check_noun(self.pipe.tokenizer, noun, self.nouns)
-        fractions = self.settings.recording.timesteps
-        # As `dseg segment` has it: the same image gets the same mask.
-        (name,) = image_ids(fit(self.pipe, image)[None])
-        seed = item_seed(self.settings.seed, name)
-        start = time.perf_counter()
-        attended = attend(self.pipe, image, noun, fractions=fractions, seed=seed, plan=self.plan)
-        seconds = time.perf_counter() - start
-        levels = ", ".join(f"{fraction:g}" for fraction in fractions)
-        origin = (
-            f"Attention: prompt “{attended.phrase.text}” on the image noised to {levels}, "
-            f"{seconds:.2f} s."
-        )
-        return Look(_reduced(image), attended, attended.peak, origin)
+        small = fit(self.pipe, image)
+        attended, origin = self._attend(small, noun)
+        fitted = stretch(image, self._head_size)
+        return Look(_reduced(image), attended, fitted, attended.peak, origin)
+
+    def look_again(self, look: Look, noun: str) -> Look:
+        """Look for another noun in the same image: as `look` does in the image as given."""
+        attended, origin = self._attend(look.attended.image, noun)
+        return replace(look, attended=attended, point=attended.peak, origin=origin)
 
     def imagine(self, prompt: str, noun: str, seed: int) -> tuple[Look, list[str]]:
         """Synthesise an image; also the words of the prompt that the model does not know.
@@ -170,9 +171,11 @@ class Viewer:
         that it knows.
 
         Raises:
-            DsegError: The prompt has no noun that the model knows, or as
-                `dseg.inspection.imagine`.
+            DsegError: Prompt or noun is too long, the prompt has no noun that the model knows, or
+                as `dseg.photos.inspection.imagine`.
         """
+        _check_length("prompt", prompt)
+        _check_length("noun", noun)
         tokenizer = self.pipe.tokenizer
         wanted = [] if unknown_words(tokenizer, noun) else [noun]
         phrase = locate(prompt.strip(), [*wanted, *self.nouns])
@@ -193,7 +196,8 @@ class Viewer:
             f"{synthesis.steps} steps, {seconds:.2f} s."
         )
         unknown = unknown_words(tokenizer, phrase.text)
-        return Look(attended.image, attended, attended.peak, origin), unknown
+        fitted = stretch(attended.image, self._head_size)
+        return Look(attended.image, attended, fitted, attended.peak, origin), unknown
 
     def find(self, look: Look, weights: Mapping[str, float]) -> Found:
         """AttentionCut, with some of its settings changed."""
@@ -201,12 +205,10 @@ class Viewer:
         start = time.perf_counter()
         mask = cut(look.attended, settings)
         seconds = time.perf_counter() - start
-        soft = resize(mask.soft, look.image.shape[:2])
-        parts = components(soft > 0.5, soft, LEAST_AREA)
         reason = explain(mask.reason, settings)
         return Found(
             mask.mask,
-            [part.box for part in parts],
+            _boxes(resize(mask.soft, look.image.shape[:2]), 0.5),
             mask.kept,
             f"**Dropped**: {reason}." if reason else "**Kept.**",
             f"AttentionCut: {seconds:.2f} s.",
@@ -216,10 +218,33 @@ class Viewer:
         """The trained head, which is told no noun and has no filter."""
         assert self.segmenter is not None  # the page offers it only where there is one
         start = time.perf_counter()
-        (result,) = self.segmenter.segment([look.image])
+        (result,) = self.segmenter.segment([look.fitted])
         seconds = time.perf_counter() - start
+        soft, threshold = resize(result.soft, look.image.shape[:2]), self.segmenter.threshold
         how = f"Trained head: {seconds:.2f} s."
-        return Found(result.mask, result.boxes.tolist(), True, "", how)
+        return Found(soft > threshold, _boxes(soft, threshold), True, "", how)
+
+    @property
+    def _head_size(self) -> tuple[int, int]:
+        return self.segmenter.method.size if self.segmenter else image_size(self.pipe)
+
+    def _attend(self, small: np.ndarray, noun: str) -> tuple[Attended, str]:
+        """An image at the model's size with its attention, and how it came about."""
+        _check_length("noun", noun)
+        noun = noun.strip()
+        check_noun(self.pipe.tokenizer, noun, self.nouns)
+        fractions = self.settings.recording.timesteps
+        # As `dseg segment` has it: the same image gets the same mask.
+        (name,) = image_ids(small[None])
+        seed = item_seed(self.settings.seed, name)
+        start = time.perf_counter()
+        attended = attend(self.pipe, small, noun, fractions=fractions, seed=seed, plan=self.plan)
+        seconds = time.perf_counter() - start
+        levels = ", ".join(f"{fraction:g}" for fraction in fractions)
+        return attended, (
+            f"Attention: prompt “{attended.phrase.text}” on the image noised to {levels}, "
+            f"{seconds:.2f} s."
+        )
 
 
 def at_point(look: Look, pixel: Sequence[float]) -> Look:
@@ -236,13 +261,13 @@ def image_panel(look: Look, found: Found) -> np.ndarray:
 
 def cross_panel(look: Look) -> np.ndarray:
     """The noun's cross map over the image."""
-    cross = look.attended.cross
+    cross = look.attended.attention.noun_map
     return pictures.heat(_plain(look), cross, float(cross.max()))
 
 
 def affinity_panel(look: Look, view: str) -> np.ndarray:
     """The self-attention of the point's cell over the image, in a view of `VIEWS`."""
-    affinity, steps = look.attended.affinity, VIEWS[view]
+    affinity, steps = look.attended.attention.affinity, VIEWS[view]
     cell = cell_at(affinity, look.point)
     values = (
         similarity_to(affinity, cell) if steps is None else attention_from(affinity, cell, steps)
@@ -268,6 +293,17 @@ def verdict(look: Look, found: Found) -> str:
     return f"{found.judgement} The mask covers {share} of the image; {where}.\n\n" + (
         f"{found.how} {look.origin}"
     )
+
+
+def _boxes(soft: np.ndarray, threshold: float) -> list[tuple[int, int, int, int]]:
+    """Boxes of the parts of a soft mask (H, W), in its pixels."""
+    return [part.box for part in components(soft > threshold, soft, LEAST_AREA)]
+
+
+def _check_length(what: str, text: str) -> None:
+    """Raise DsegError if a text is too long to be looked at."""
+    if len(text) > _LONGEST:
+        raise DsegError(f"the {what} has {len(text):,} characters: expected {_LONGEST} at the most")
 
 
 def _plain(look: Look) -> np.ndarray:

@@ -1,1 +1,0 @@
-"""The edges of the stages: each module reads files, calls the core and writes files."""

@@ -16,27 +16,28 @@ from pathlib import Path
 import torch
 import torch.multiprocessing as multiprocessing
 from diffusers import AutoencoderTiny
-from safetensors.torch import load_file, save_file
 
-from dseg.config import Settings
-from dseg.errors import DsegError
-from dseg.progress import format_seconds, track
-from dseg.world import autoencoder as coder
-from dseg.world import base
-from dseg.world.captions import VOCABULARY
-from dseg.world.components import (
+from dseg.artifacts.weights import read_weights, write_weights
+from dseg.embedded import autoencoder as coder
+from dseg.embedded import training as unet_training
+from dseg.embedded.components import (
     assemble,
     build_autoencoder,
     build_text_encoder,
     build_tokenizer,
     build_unet,
 )
+from dseg.errors import DsegError
+from dseg.progress import format_seconds, track
+from dseg.settings.reading import Settings
+from dseg.world.captions import VOCABULARY
 from dseg.world.renderer import captioned_images
 
 SECTIONS = ("seed", "world.size", "base")
 ENCODER_IMAGES = 2048  # enough for the covariance of 4 x 4 patches
 DECODER_SEED_OFFSET = 900
 ENCODER = "encoder.safetensors"
+AUTOENCODER, AVERAGE = "autoencoder", "averaged denoiser"  # kinds of weights
 CARD_FILES = ("README.md", "samples.png", "loss.png", "loss.csv", "learning.png", "learning.csv")
 
 
@@ -55,8 +56,7 @@ def run_encoder(settings: Settings, out: Path) -> None:
     torch.manual_seed(settings.seed)
     model = build_autoencoder(channels)
     coder.fix_encoder(model, *coder.principal_components(pixels, channels))
-    out.mkdir(parents=True, exist_ok=True)
-    _write(model.state_dict(), out / ENCODER)
+    write_weights(out / ENCODER, model.state_dict(), kind=AUTOENCODER)
 
 
 def run_decoder(settings: Settings, out: Path) -> None:
@@ -91,16 +91,13 @@ def run_decoder(settings: Settings, out: Path) -> None:
         rows.append((step, step * plan.batch_size, loss))
     with (out / "autoencoder.csv").open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("step", "samples", "loss"), *rows])
-    _write(model.state_dict(), out / "autoencoder.safetensors")
+    write_weights(out / "autoencoder.safetensors", model.state_dict(), kind=AUTOENCODER)
 
 
 def _encoder(channels: int, folder: Path) -> AutoencoderTiny:
     """The auto-encoder with the fitted encoder and a decoder as it was drawn."""
-    path = folder / ENCODER
-    if not path.exists():
-        raise DsegError(f"{path}: not found; run base-encoder first")
     model = build_autoencoder(channels)
-    model.load_state_dict(load_file(path))
+    read_weights(folder / ENCODER, model, kind=AUTOENCODER, maker="the stage base-encoder")
     return model
 
 
@@ -126,7 +123,7 @@ def run_unet(settings: Settings, out: Path) -> None:
 
 def _unet_process(rank: int, settings: Settings, out: Path, rendezvous: Path) -> None:
     chosen = settings.base.unet
-    plan = base.TrainingPlan(
+    plan = unet_training.TrainingPlan(
         samples=chosen.samples,
         images=chosen.images,
         batch_size=chosen.batch_size,
@@ -136,34 +133,36 @@ def _unet_process(rank: int, settings: Settings, out: Path, rendezvous: Path) ->
         seed=settings.seed,
         size=settings.world.size,
     )
-    base.join(rank, plan.processes, rendezvous)
+    unet_training.join(rank, plan.processes, rendezvous)
     channels = settings.base.autoencoder.channels
     model = _encoder(channels, out)
     tokenizer = build_tokenizer(VOCABULARY)
     torch.manual_seed(settings.seed)
-    run = base.start(
-        base.Denoiser(build_text_encoder(tokenizer), build_unet(channels)), plan.learning_rate
+    run = unet_training.start(
+        unet_training.Denoiser(build_text_encoder(tokenizer), build_unet(channels)),
+        plan.learning_rate,
     )
     checkpoint = out / "checkpoint.safetensors"
     if checkpoint.exists():
-        base.load_checkpoint(checkpoint, run)
+        unet_training.load_checkpoint(checkpoint, run)
     if rank == 0:
         print(f"rendering {plan.images} images a process; from step {run.step}", flush=True)
-    data = base.training_latents(
+    data = unet_training.training_latents(
         model.eval(),
         tokenizer,
         plan.images,
-        settings.seed + base.TRAIN_SEED_OFFSET + rank,
+        settings.seed + unet_training.TRAIN_SEED_OFFSET + rank,
         plan.size,
     )
-    empty = base.tokenize(tokenizer, [""])[0]
+    empty = unet_training.tokenize(tokenizer, [""])[0]
     curve = _Curve(out / "loss.csv", run.step, plan.samples)
 
-    def save(state: base.Run, samples: int) -> None:
-        _write(state.average.state_dict(), out / f"average-{samples:08d}.safetensors")
-        base.save_checkpoint(checkpoint, state)
+    def save(state: unet_training.Run, samples: int) -> None:
+        average = out / f"average-{samples:08d}.safetensors"
+        write_weights(average, state.average.state_dict(), kind=AVERAGE)
+        unet_training.save_checkpoint(checkpoint, state)
 
-    base.train(rank, plan, run, data, empty, report=curve.report, save=save)
+    unet_training.train(rank, plan, run, data, empty, report=curve.report, save=save)
 
 
 class _Curve:
@@ -181,7 +180,7 @@ class _Curve:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
         self.rows = rows
 
-    def report(self, run: base.Run, samples: int, loss: float, rate: float) -> None:
+    def report(self, run: unet_training.Run, samples: int, loss: float, rate: float) -> None:
         self.began = self.began or (time.monotonic(), samples)
         self.losses.append(loss)
         if run.step % self.EVERY:
@@ -237,9 +236,10 @@ def export(settings: Settings, training: Path, out: Path, average: Path | None =
     channels = settings.base.autoencoder.channels
     tokenizer = build_tokenizer(VOCABULARY)
     autoencoder = build_autoencoder(channels)
-    autoencoder.load_state_dict(load_file(training / "autoencoder.safetensors"))
-    model = base.Denoiser(build_text_encoder(tokenizer), build_unet(channels))
-    model.load_state_dict(load_file(saved[-1]))
+    path = training / "autoencoder.safetensors"
+    read_weights(path, autoencoder, kind=AUTOENCODER, maker="the stage base-decoder")
+    model = unet_training.Denoiser(build_text_encoder(tokenizer), build_unet(channels))
+    read_weights(saved[-1], model, kind=AVERAGE, maker="the stage base-unet")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         staged = Path(folder) / "pipeline"
@@ -250,9 +250,3 @@ def export(settings: Settings, training: Path, out: Path, average: Path | None =
         if out.exists():
             out.rename(Path(folder) / "old")
         staged.rename(out)
-
-
-def _write(state: dict[str, torch.Tensor], path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: value.contiguous() for name, value in state.items()}, partial)
-    partial.replace(path)

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dseg.config import Settings
-from dseg.datasets import open_benchmark
-from dseg.figures import learning_curve, loss_curve, save_png, sheet
-from dseg.pipeline import load_pipeline
+from dseg.base_model.pipeline import load_pipeline
+from dseg.datasets.opening import open_benchmark
+from dseg.embedded.quality import localisation, noun_maps, reconstruction, sample
 from dseg.progress import format_seconds
+from dseg.reporting.galleries import learning_curve, loss_curve, save_png, sheet
+from dseg.settings.reading import Settings
 from dseg.stages.base_curve import ROOT
 from dseg.world.backgrounds import TRAIN_CONTEXTS
 from dseg.world.captions import caption
 from dseg.world.kinds import KIND_NAMES
-from dseg.world.quality import localisation, noun_maps, reconstruction, sample
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 SECTIONS = ("base", "synthesis.steps", "synthesis.guidance")
-CARD = Path(__file__).parents[1] / "world" / "model_card.md"
+CARD = Path(__file__).parents[1] / "embedded" / "model_card.md"
 SHEET_CONTEXTS = ("wood", "grass", "sky", "brick")
 
 

@@ -1,4 +1,4 @@
-"""`dseg base-curve`: how localisation and samples grow while the base model trains.
+"""`dseg stage base-curve`: how localisation and samples grow while the base model trains.
 
 Every checkpoint's averaged weights are measured with the same prompts, seeds and images.
 """
@@ -15,18 +15,18 @@ from typing import Any
 
 import torch
 
-from dseg.config import Settings
-from dseg.datasets import open_benchmark
-from dseg.pipeline import load_pipeline
+from dseg.base_model.pipeline import load_pipeline
+from dseg.datasets.opening import open_benchmark
+from dseg.embedded.instruments import name_kinds
+from dseg.embedded.quality import localisation, noun_maps, sample
+from dseg.files import write_atomically
 from dseg.progress import track
-from dseg.shards import write_atomically
+from dseg.settings.reading import Settings
 from dseg.stages.base import averages, export
 from dseg.stages.instruments import read_classifier
 from dseg.world.backgrounds import TRAIN_CONTEXTS
 from dseg.world.captions import caption
-from dseg.world.instruments import name_kinds
 from dseg.world.kinds import KIND_NAMES
-from dseg.world.quality import localisation, noun_maps, sample
 
 SECTIONS = ("seed", "world.size", "base", "synthesis.steps", "synthesis.guidance")
 FIRST = 5_000  # samples; from here the checkpoints measured grow by about a third

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dseg.config import Settings, sections, settings_hash
-from dseg.datasets import open_benchmark
-from dseg.pipeline import fit
+from dseg.artifacts.shards import shard_range, write_shard
+from dseg.base_model.loading import base_model
+from dseg.base_model.pipeline import fit
+from dseg.datasets.opening import open_benchmark
+from dseg.method.inversion import invert_images
+from dseg.method.prompts import captions
 from dseg.progress import track
-from dseg.prompts import captions
-from dseg.shards import shard_range, write_shard
-from dseg.stages.inversion import invert_images
-from dseg.stages.model import base_model
+from dseg.settings.reading import Settings, sections, settings_hash
 
 SECTIONS = ("model", "inversion", "benchmarks")
 
@@ -51,6 +51,7 @@ def run(settings: Settings, benchmark: str, root: Path, shard: int, out: Path) -
         out,
         {"latents": np.concatenate(parts)},
         ids=samples.ids,
-        stage="inversion",
+        kind="latents",
+        stage="benchmark_inversion",
         settings_hash=settings_hash(sections(settings, *SECTIONS)),
     )

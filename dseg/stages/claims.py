@@ -1,64 +1,31 @@
-"""Stage `claims`: scores -> the page of the paper's claims with a verdict for each."""
+"""Stage `claims`: the summary of a run -> the page of the paper's claims, a verdict for each."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
-from dseg.claims import judge_claims, to_markdown, to_records
-from dseg.config import Settings
-from dseg.shards import write_atomically
-from dseg.stages.scores import read_scores
+from dseg.files import write_json, write_text
+from dseg.reporting.claims import judge_claims, to_markdown, to_records
+from dseg.reporting.comparison import COMPARED
+from dseg.reporting.summary import Summary
+from dseg.settings.reading import Settings
 
-SECTIONS = (
-    "profile",
-    "seed",
-    "prompts.count",
-    "benchmarks",
-    "synthesis.guidance",
-    "synthesis.steps",
-    "syntheses",
-    "recording",
-    "recordings",
-    "mask_recordings",
-    "inversion",
-    "inversions",
-    "features",
-    "head",
-    "variants",
-    "attentioncut",
-    "mask_methods",
-    "evaluation",
-)
+SECTIONS = ("profile", *COMPARED)
 
 
-def run(
-    settings: Settings,
-    evaluation: Path,
-    mask_methods: Path,
-    masks: Sequence[Path],
-    page: Path,
-    out: Path,
-    tables: str,
-) -> None:
+def run(settings: Settings, summary: Path, page: Path, out: Path, tables: str) -> None:
     """Judge the claims, and write the page and the numbers behind it.
 
     Args:
         settings: The sections named in `SECTIONS`.
-        evaluation: Folder of the stage evaluation.
-        mask_methods: Table of the stage mask_methods.
-        masks: All shards of masks of the synthetic images.
+        summary: Table of the stage summary.
         page: Markdown file for the page.
-        out: JSON file: a record for each contrast (`dseg.claims.to_records`).
+        out: JSON file: a record for each contrast (`dseg.reporting.claims.to_records`).
         tables: Where the result tables lie, as seen from the page.
 
     Raises:
-        DsegError: A table or shard is not usable, or their contents contradict each other.
+        DsegError: The summary is not usable.
     """
-    claims = judge_claims(
-        settings, read_scores(evaluation, mask_methods, masks, settings.evaluation.mode)
-    )
+    claims = judge_claims(settings, Summary.read(summary))
     command = f"make reproduce PROFILE={settings.profile}"
     text = to_markdown(claims, profile=settings.profile, tables=tables, command=command)
-    write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    records = json.dumps(to_records(claims), indent=1) + "\n"
-    write_atomically(out, lambda temporary: temporary.write_text(records, encoding="utf-8"))
+    write_text(page, text)
+    write_json(out, to_records(claims))

@@ -7,22 +7,31 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from dseg.boxes import mask_to_box
-from dseg.config import Settings
-from dseg.datasets import Sample, Samples
+from dseg.datasets.opening import Sample, Samples
 from dseg.errors import DsegError
-from dseg.evaluation import Case, Evaluation, Evaluator, all_foreground, centre_prior
-from dseg.postprocessing import scored_maps
-from dseg.progress import track
-from dseg.shards import write_atomically
-from dseg.stages.scores import BOX_MODE, CURVES, IMAGES, SCORES
-from dseg.stages.truths import (
+from dseg.evaluation.boxes import mask_to_box
+from dseg.evaluation.postprocessing import scored_maps
+from dseg.evaluation.scoring import (
+    BOX_MODE,
+    CURVES,
+    IMAGES,
+    SCORES,
+    Case,
+    Evaluation,
+    Evaluator,
+    all_foreground,
+    centre_prior,
+)
+from dseg.evaluation.truths import (
     group_shards,
     match_size,
     open_samples,
     read_soft,
     training_count,
 )
+from dseg.files import write_atomically
+from dseg.progress import track
+from dseg.settings.reading import Settings
 
 SECTIONS = ("benchmarks", "evaluation")
 BASELINES: Mapping[str, Callable[[int, int], np.ndarray]] = MappingProxyType(
@@ -153,20 +162,11 @@ def _cases(
 
 def _scores(settings: Settings, result: Evaluation) -> pd.DataFrame:
     """One row per protocol and metric; CorLoc's protocol is its box rule."""
-    masks, boxes = result.table["iou"].notna().sum(), result.table["hit"].notna().sum()
-    rows = []
-    for name, value in result.scores.items():
-        protocol, _, metric = name.rpartition("/")
-        of_boxes = metric == "corloc"
-        rows.append(
-            {
-                "protocol": f"box-{settings.evaluation.box}" if of_boxes else protocol,
-                "metric": metric,
-                "value": value,
-                "images": int(boxes if of_boxes else masks),
-            }
-        )
-    return pd.DataFrame(rows)
+    masks, hits = (result.table[metric].notna().sum() for metric in ("iou", "hit"))
+    rows = [(*key, value, masks) for key, value in result.scores.items()]
+    if result.corloc is not None:
+        rows.append((f"box-{settings.evaluation.box}", "corloc", result.corloc, hits))
+    return pd.DataFrame(rows, columns=["protocol", "metric", "value", "images"])
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

@@ -12,22 +12,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dseg.checkpoint import write_heads
-from dseg.config import Settings, sections, settings_hash
-from dseg.device import choose_device
+from dseg.artifacts.heads import write_heads
+from dseg.artifacts.prompts import read_nouns
+from dseg.artifacts.rows import FieldRows, TensorRows, read_latents, scratch
+from dseg.artifacts.shards import read_shards
+from dseg.base_model.device import choose_device
+from dseg.base_model.loading import base_model, memory_errors
+from dseg.base_model.pipeline import model_identity
 from dseg.errors import DsegError
-from dseg.head import LOSSES, Architecture, Epoch, build, parameter_count, train
-from dseg.pipeline import model_identity
+from dseg.files import write_atomically
+from dseg.method.feature_reader import FeatureReader
+from dseg.method.head import (
+    LOSSES,
+    Architecture,
+    Epoch,
+    as_planes,
+    build,
+    parameter_count,
+    train,
+)
+from dseg.method.projection import Projection, fit_projection, fold
+from dseg.method.prompts import captions, item_seed
+from dseg.method.row_source import RowSource
 from dseg.progress import track
-from dseg.projection import Projection, fit_projection, fold
-from dseg.prompts import captions, item_seed
-from dseg.row_source import RowSource
-from dseg.rows import FieldRows, TensorRows, scratch
-from dseg.settings import MAIN_MASKS, HeadSettings
-from dseg.shards import read_shards, write_atomically
-from dseg.stages.captions import read_nouns
-from dseg.stages.inputs import as_planes, feature_batches, read_latents
-from dseg.stages.model import base_model, memory_errors
+from dseg.settings.reading import Settings, sections, settings_hash
+from dseg.settings.run import HeadSettings
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -61,7 +70,7 @@ def run(
 
     Raises:
         DsegError: Shards are missing or not of the same items, too few masks were kept, or as
-            `base_model`, `features_of` and `train`.
+            `base_model`, `FeatureReader.batch` and `train`.
     """
     head, out = settings.head, Path(out)
     ids, images, targets = read_pairs(synthesis, masks, head)
@@ -149,13 +158,12 @@ def read_pairs(
     Raises:
         DsegError: The shards are not of the same items, or too few masks were kept.
     """
-    pictures = FieldRows(synthesis, "image", stage="synthesis")
-    stage = "attentioncut" if head.masks == MAIN_MASKS else "mask_sets"
-    cut = read_shards(masks, stage=stage, fields=["kept"])
+    pictures = FieldRows(synthesis, "image", kind="images")
+    cut = read_shards(masks, kind="masks", fields=["kept"])
     if cut.ids != pictures.ids:
         raise DsegError(
             f"{Path(masks[0]).parent}: masks of other items than those of "
-            f"{Path(synthesis[0]).parent}: run the stage {stage} again"
+            f"{Path(synthesis[0]).parent}: run the stage {cut.stage} again"
         )
     chosen = cut.fields["kept"] if head.filter else np.ones(len(cut.ids), bool)
     kept = np.flatnonzero(chosen[: head.prompts])
@@ -168,7 +176,7 @@ def read_pairs(
             "head.pairs"
         )
     rows = kept[: head.pairs]
-    targets = FieldRows(masks, "mask", stage=stage).take(rows)
+    targets = FieldRows(masks, "mask", kind="masks").take(rows)
     return targets.ids, TensorRows(pictures.take(rows), as_planes), TensorRows(targets)
 
 
@@ -197,17 +205,11 @@ def _project(
     prompts: Path,
     out: Path,
 ) -> tuple[tuple[Tensor, ...], tuple[Projection, ...]]:
+    reader = FeatureReader(pipe, settings.features, settings.inversion, settings.seed)
+
     def batches(rows: FieldRows, label: str) -> Iterator[tuple[Tensor, ...]]:
-        return feature_batches(
-            pipe,
-            rows,
-            rows.ids,
-            features=settings.features,
-            inversion=settings.inversion,
-            said=captions(settings.features.prompt, read_nouns(prompts, rows.ids)),
-            seed=settings.seed,
-            label=label,
-        )
+        said = captions(settings.features.prompt, read_nouns(prompts, rows.ids))
+        return reader.batches(rows, rows.ids, said, label)
 
     count = len(rows)
     projections: tuple[Projection, ...] = ()

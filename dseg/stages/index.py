@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dseg.shards import write_index
+from dseg.artifacts.shards import write_index
 
 
 def run(shards: Sequence[Path]) -> None:

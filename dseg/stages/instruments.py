@@ -1,24 +1,17 @@
-"""Stage `instruments`: renders -> a kind classifier and an oracle segmenter, and how good they are.
+"""Stage `instruments`: renders -> a kind classifier and an oracle segmenter, with their measures.
 
-They judge the embedded world's images (`dseg.world.instruments`); no part of the method reads them.
+They judge the embedded world's images (`embedded.instruments`); no part of the method reads them.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from dseg.checkpoint import read_head, write_head
-from dseg.config import Settings
-from dseg.datasets import Samples, open_benchmark
-from dseg.errors import DsegError
-from dseg.head import Network
-from dseg.progress import track
-from dseg.shards import write_atomically
-from dseg.world.instruments import (
+from dseg.artifacts.heads import read_head, write_head
+from dseg.artifacts.weights import read_weights, write_weights
+from dseg.datasets.opening import Samples, open_benchmark
+from dseg.embedded.instruments import (
     CLASSIFIER,
     SEGMENTER,
     KindClassifier,
@@ -29,7 +22,11 @@ from dseg.world.instruments import (
     train_classifier,
     train_segmenter,
 )
-from dseg.world.quality import mean_iou, true_masks
+from dseg.embedded.quality import mean_iou, true_masks
+from dseg.files import write_json
+from dseg.method.head import Network
+from dseg.progress import track
+from dseg.settings.reading import Settings
 
 SECTIONS = ("seed", "world.size", "instruments.images", "instruments.epochs")
 CLASSIFIER_FILE, SEGMENTER_FILE = "classifier.safetensors", "segmenter.safetensors"
@@ -52,8 +49,7 @@ def run(settings: Settings, val: Path, out: Path) -> None:
     classifier = train_classifier(
         scenes, epochs=chosen.epochs, seed=seed, progress=lambda epochs: track(epochs, CLASSIFIER)
     )
-    state = {name: value.contiguous() for name, value in classifier.state_dict().items()}
-    write_atomically(out / CLASSIFIER_FILE, lambda temporary: save_file(state, temporary))
+    write_weights(out / CLASSIFIER_FILE, classifier.state_dict(), kind=CLASSIFIER)
     scenes = instrument_scenes(SEGMENTER, seed, chosen.images, settings.world.size)
     segmenter, weights = train_segmenter(
         scenes, epochs=chosen.epochs, seed=seed, progress=lambda epochs: track(epochs, SEGMENTER)
@@ -62,8 +58,7 @@ def run(settings: Settings, val: Path, out: Path) -> None:
     about = {"trained_on": "renders with true masks", **quality}
     architecture = segmenter_architecture(settings.world.size)
     write_head(out / SEGMENTER_FILE, weights, architecture, about)
-    text = json.dumps(quality, indent=1) + "\n"
-    write_atomically(out / QUALITY_FILE, lambda temporary: temporary.write_text(text))
+    write_json(out / QUALITY_FILE, quality)
 
 
 def measure(classifier: KindClassifier, segmenter: Network, samples: Samples) -> dict[str, float]:
@@ -82,14 +77,11 @@ def read_classifier(folder: Path) -> KindClassifier:
     """The kind classifier in a folder of `run`.
 
     Raises:
-        DsegError: It is not there, or not one of this version.
+        DsegError: It is not there, damaged, or not one of this version.
     """
-    path = Path(folder) / CLASSIFIER_FILE
     model = KindClassifier()
-    try:
-        model.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise DsegError(f"{path}: no kind classifier; run the stage instruments") from error
+    path = Path(folder) / CLASSIFIER_FILE
+    read_weights(path, model, kind=CLASSIFIER, maker="the stage instruments")
     return model.eval()
 
 

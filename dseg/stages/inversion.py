@@ -1,25 +1,16 @@
 """Stage `inversion`: a shard of synthetic images -> their latents on the DDIM trajectory."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from dseg.config import Settings, sections, settings_hash
-from dseg.inversion import grid, invert, snap
-from dseg.pipeline import alphas_cumprod, encode, predict, train_timesteps
+from dseg.artifacts.prompts import read_nouns
+from dseg.artifacts.shards import read_shard, write_shard
+from dseg.base_model.loading import base_model
+from dseg.method.inversion import invert_images
+from dseg.method.prompts import captions
 from dseg.progress import track
-from dseg.prompts import Phrase, captions
-from dseg.settings import InversionSettings
-from dseg.shards import read_shard, write_shard
-from dseg.stages.captions import caption_embeddings, read_nouns
-from dseg.stages.model import base_model
-
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+from dseg.settings.reading import Settings, sections, settings_hash
 
 SECTIONS = ("model", "inversion")
 
@@ -37,7 +28,7 @@ def run(settings: Settings, synthesis: Path, prompts: Path, out: Path) -> None:
     Raises:
         DsegError: The shard is missing or not of that stage, or as `base_model` and `invert`.
     """
-    shard = read_shard(synthesis, stage="synthesis", fields=["image"])
+    shard = read_shard(synthesis, kind="images", fields=["image"])
     images, size = shard.fields["image"], settings.inversion.batch_size
     said = captions(settings.inversion.prompt, read_nouns(prompts, shard.ids))
     starts = range(0, len(images), size)
@@ -52,43 +43,7 @@ def run(settings: Settings, synthesis: Path, prompts: Path, out: Path) -> None:
         out,
         {"latents": np.concatenate(parts)},
         ids=shard.ids,
+        kind="latents",
         stage="inversion",
         settings_hash=settings_hash(sections(settings, *SECTIONS)),
     )
-
-
-def invert_images(
-    pipe: "StableDiffusionPipeline",
-    images: np.ndarray,
-    inversion: InversionSettings,
-    said: Sequence[Phrase] | None = None,
-) -> np.ndarray:
-    """Latents of one batch of images, uint8 (B, H, W, 3), at `inversion.timesteps`.
-
-    Args:
-        pipe: The base model.
-        images: uint8 (B, H, W, 3), at the model's size.
-        inversion: How to invert.
-        said: The caption of each image; None says the same of all, `inversion.prompt`.
-
-    Returns:
-        float16 (B, T, C, h, w).
-    """
-    count = train_timesteps(pipe)
-    if said is None:
-        said = captions(inversion.prompt, [None] * len(images))
-    context = caption_embeddings(pipe, said)  # (B, L, D)
-
-    def denoise(sample: Tensor, timestep: int) -> Tensor:
-        return predict(pipe, sample, timestep, context)
-
-    states = invert(
-        denoise,
-        encode(pipe, images),
-        alphas_cumprod(pipe),
-        grid(inversion.steps, count),
-        chosen=[snap(fraction, inversion.steps, count) for fraction in inversion.timesteps],
-        prediction_type=pipe.scheduler.config.prediction_type,
-        fixed_point=inversion.fixed_point,
-    )  # (T, B, C, h, w)
-    return states.transpose(0, 1).to("cpu", torch.float16).numpy()

@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dseg.config import Settings
-from dseg.crossmap import recorded
+from dseg.artifacts.recordings import attention_of
+from dseg.artifacts.shards import Shard, read_shard
 from dseg.errors import DsegError
-from dseg.mask_methods import MaskMethod, mask_method
-from dseg.metrics import Accumulator
+from dseg.evaluation.metrics import Accumulator
+from dseg.evaluation.truths import group_shards, match_size, open_samples
+from dseg.files import write_atomically
 from dseg.progress import track
-from dseg.shards import Shard, read_shard, write_atomically
-from dseg.stages.truths import group_shards, match_size, open_samples
+from dseg.rivals.by_name import mask_method
+from dseg.rivals.thresholds import Baseline
+from dseg.settings.reading import Settings
 
 SECTIONS = ("benchmarks", "attentioncut", "mask_methods", "evaluation.protocol")
 
@@ -52,7 +54,7 @@ def run(settings: Settings, artifacts: Path, attention: Sequence[Path], out: Pat
         samples = open_samples(settings, benchmark, artifacts)
         truths = {sample.id: sample for sample in samples}
         for path in paths:
-            shard = read_shard(path)
+            shard = read_shard(path, kind="images")
             rows: list[tuple[str, str, float, float]] = []
             for row, item in enumerate(track(shard.ids, f"mask methods, {path.parent.name}")):
                 if item not in truths:
@@ -72,7 +74,7 @@ def run(settings: Settings, artifacts: Path, attention: Sequence[Path], out: Pat
 
 
 def score_methods(
-    methods: Mapping[str, MaskMethod],
+    methods: Mapping[str, Baseline],
     shard: Shard,
     row: int,
     truth: np.ndarray,
@@ -94,15 +96,16 @@ def score_methods(
     Raises:
         DsegError: The image's attention is not usable.
     """
-    fields = shard.fields
-    crosses, image = recorded(fields, row), fields["image"][row]
-    indices, weights = fields["affinity_indices"][row], fields["affinity_weights"][row]
+    try:
+        attention, image = attention_of(shard, row)
+    except DsegError as error:
+        raise DsegError(f"{path}: image {item}: {error}") from error
     shape = (truth.shape[0], truth.shape[1])
     scores = Accumulator(protocol)
     rows = []
     for name, method in methods.items():
         try:
-            mask = method.mask(crosses, indices, weights, image)
+            mask = method(attention, image)
         except DsegError as error:
             raise DsegError(f"{path}: mask method {name}: {error}") from error
         score = scores.update(match_size(mask, shape), truth, item)

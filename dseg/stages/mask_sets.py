@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dseg.attentioncut import Reason, judge
-from dseg.config import Settings, sections, settings_hash
-from dseg.crossmap import choose, combine, recorded
-from dseg.mask_methods import mask_method
-from dseg.mask_settings import AttentionCutSettings
+from dseg.artifacts.recordings import attention_of
+from dseg.artifacts.shards import Shard, read_shard, write_shard
+from dseg.method.cut.attentioncut import Reason, judge
 from dseg.progress import track
-from dseg.shards import Shard, read_shard, write_shard
+from dseg.rivals.by_name import mask_method
+from dseg.settings.masks import AttentionCutSettings
+from dseg.settings.reading import Settings, sections, settings_hash
 
 SECTIONS = ("attentioncut", "mask_methods")
 
@@ -32,20 +32,14 @@ def run(settings: Settings, method: str, synthesis: Path, out: Path) -> None:
     Raises:
         DsegError: There is no such method, the shard is not usable, or an item's attention is not.
     """
-    way = mask_method(settings, method)
-    shard = read_shard(synthesis, stage="synthesis")
-    fields = shard.fields
+    make = mask_method(settings, method)
+    shard = read_shard(synthesis, kind="images")
     masks = []
     for row in track(range(len(shard.ids)), f"mask sets, {method}, {Path(synthesis).name}"):
-        made = way.mask(
-            recorded(fields, row),
-            fields["affinity_indices"][row],
-            fields["affinity_weights"][row],
-            fields["image"][row],
-        )
-        masks.append(made > 0.5)
+        masks.append(make(*attention_of(shard, row)) > 0.5)
     _, cut = settings.mask_method(method)
-    write_masks(out, shard, masks, cut, settings_hash(sections(settings, *SECTIONS)))
+    written_with = settings_hash(sections(settings, *SECTIONS))
+    write_masks(out, shard, masks, cut, stage="mask_sets", written_with=written_with)
 
 
 def write_masks(
@@ -53,6 +47,8 @@ def write_masks(
     shard: Shard,
     masks: Sequence[np.ndarray],
     cut: AttentionCutSettings,
+    *,
+    stage: str,
     written_with: str,
 ) -> None:
     """Write masks of synthetic images with what AttentionCut's filter says of each.
@@ -62,12 +58,13 @@ def write_masks(
         shard: The images with their attention.
         masks: bool (H, W), in the order of the shard.
         cut: Settings of the filter, and of the noun's map that it looks at.
+        stage: The stage that writes.
         written_with: Hash of the settings that the stage read.
     """
-    reasons = [
-        judge(mask, combine(choose(recorded(shard.fields, row), cut.cross_strides)), cut)
-        for row, mask in enumerate(masks)
-    ]
+    reasons = []
+    for row, mask in enumerate(masks):
+        attention, _ = attention_of(shard, row)
+        reasons.append(judge(mask, attention.at(cut.cross_strides).noun_map, cut))
     write_shard(
         out,
         {
@@ -77,6 +74,7 @@ def write_masks(
             "reason": np.array(reasons, dtype=np.uint8),
         },
         ids=shard.ids,
-        stage="mask_sets",
+        kind="masks",
+        stage=stage,
         settings_hash=written_with,
     )

@@ -1,6 +1,6 @@
 """Stage `oracle_masks`: synthetic images -> their masks by the oracle segmenter.
 
-An instrument of the embedded world (`dseg.world.instruments`): these masks judge those of mask
+An instrument of the embedded world (`dseg.embedded.instruments`): these masks judge those of mask
 methods, and are what a head can learn at best from synthesised images. No part of the method.
 """
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from dseg.checkpoint import read_head
-from dseg.config import Settings, sections, settings_hash
+from dseg.artifacts.heads import read_head
+from dseg.artifacts.shards import read_shard
+from dseg.embedded.instruments import oracle_masks
 from dseg.errors import DsegError
-from dseg.shards import read_shard
+from dseg.settings.reading import Settings, sections, settings_hash
 from dseg.stages.mask_sets import write_masks
-from dseg.world.instruments import oracle_masks
 
 SECTIONS = ("attentioncut",)
 
@@ -35,7 +35,7 @@ def run(settings: Settings, synthesis: Path, segmenter: Path, out: Path) -> None
     if not Path(segmenter).is_file():
         raise DsegError(f"{segmenter}: no oracle segmenter; run the stage instruments")
     network, architecture, _ = read_head(segmenter)
-    shard = read_shard(synthesis, stage="synthesis")
+    shard = read_shard(synthesis, kind="images")
     size = shard.fields["image"].shape[1:3]
     if size != architecture.size:
         raise DsegError(
@@ -45,5 +45,11 @@ def run(settings: Settings, synthesis: Path, segmenter: Path, out: Path) -> None
         )
     masks = oracle_masks(network, shard.fields["image"])
     written_with = settings_hash(sections(settings, *SECTIONS))
-    # As by the stage mask_sets, whose readers take these in their place.
-    write_masks(out, shard, [*masks], settings.attentioncut, written_with)
+    write_masks(
+        out,
+        shard,
+        [*masks],
+        settings.attentioncut,
+        stage="oracle_masks",
+        written_with=written_with,
+    )

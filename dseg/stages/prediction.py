@@ -8,20 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dseg.boxes import mask_to_box
-from dseg.checkpoint import read_heads
-from dseg.config import Settings, sections, settings_hash
-from dseg.datasets import Samples, open_benchmark
-from dseg.device import choose_device
+from dseg.artifacts.heads import read_heads
+from dseg.artifacts.rows import read_latents
+from dseg.artifacts.shards import shard_range, write_shard
+from dseg.base_model.device import choose_device
+from dseg.base_model.loading import base_model
+from dseg.base_model.pipeline import model_identity, stretch
+from dseg.datasets.opening import Samples, open_benchmark
 from dseg.errors import DsegError
-from dseg.head import predict
-from dseg.pipeline import model_identity, stretch
-from dseg.prompts import captions
-from dseg.settings import FeaturesSettings
-from dseg.shards import shard_range, write_shard
-from dseg.stages.inputs import as_planes, features_of, read_latents
-from dseg.stages.model import base_model
-from dseg.stages.truths import match_size
+from dseg.evaluation.boxes import mask_to_box
+from dseg.evaluation.truths import match_size
+from dseg.method.feature_reader import FeatureReader
+from dseg.method.head import as_planes, predict
+from dseg.method.prompts import captions
+from dseg.settings.reading import Settings, sections, settings_hash
+from dseg.settings.run import FeaturesSettings
 
 SECTIONS = (
     "seed",
@@ -62,7 +63,7 @@ def run(
 
     Raises:
         DsegError: There is no such benchmark or shard; a file is missing or unreadable; the head
-            was trained on features of another model or inversion; or as `features_of`.
+            was trained on features of another model or inversion; or as `FeatureReader.batch`.
     """
     entry, model = settings.benchmark(benchmark), settings.model
     samples = open_benchmark(entry.layout, root, images=entry.images, limit=entry.limit)
@@ -78,15 +79,11 @@ def run(
         with base_model(
             model, "inversion.batch_size", settings.inversion.batch_size, images=0
         ) as pipe:
-            maps = features_of(
-                pipe,
+            maps = FeatureReader(pipe, features, settings.inversion, settings.seed).all(
                 read_latents(latents, samples.ids),
                 samples.ids,
-                features=features,
-                inversion=settings.inversion,
-                said=captions(features.prompt, [sample.noun for sample in samples]),
-                seed=settings.seed,
-                label=f"prediction, {benchmark}, shard {shard}",
+                captions(features.prompt, [sample.noun for sample in samples]),
+                f"prediction, {benchmark}, shard {shard}",
             )
         if tuple(values.shape[1] for values in maps) != architecture.channels:
             raise DsegError(f"{head}: expects other features than the model gives: train it again")
@@ -112,6 +109,7 @@ def run(
         out,
         {"soft": soft, "size": sizes, "box": np.array(boxes, dtype=np.int32)},
         ids=samples.ids,
+        kind="masks",
         stage="prediction",
         settings_hash=settings_hash(sections(settings, *SECTIONS)),
     )

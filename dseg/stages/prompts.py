@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from dseg.config import Settings
+from dseg.base_model.pipeline import load_tokenizer
+from dseg.datasets.class_names import names_of
 from dseg.errors import DsegError
-from dseg.pipeline import load_tokenizer
-from dseg.prompts import build_prompts
-from dseg.shards import write_atomically
-from dseg.stages.class_names import names_of
+from dseg.files import write_atomically
+from dseg.method.prompts import build_prompts
+from dseg.settings.reading import Settings
 
 SECTIONS = ("seed", "model.path", "model.revision", "prompts")
 COLUMNS = ("id", "text", "token_start", "token_end", "seed")  # those later stages read

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from dseg.attention import AttentionPlan
-from dseg.config import Settings, sections, settings_hash
-from dseg.datasets import Sample, open_benchmark
+from dseg.artifacts.recordings import attention_fields
+from dseg.artifacts.rows import FieldRows
+from dseg.artifacts.shards import shard_range, write_shard
+from dseg.base_model.loading import base_model
+from dseg.base_model.pipeline import encode, fit, timestep_at, train_timesteps
+from dseg.datasets.opening import Sample, open_benchmark
 from dseg.errors import DsegError
-from dseg.inversion import snap
-from dseg.pipeline import encode, fit, timestep_at, train_timesteps
+from dseg.method.attention import AttentionPlan
+from dseg.method.cut.evidence import AttentionMaps
+from dseg.method.inversion import snap
+from dseg.method.prompts import Phrase, item_seed
+from dseg.method.recording import noised, noun_prompt, record
 from dseg.progress import track
-from dseg.prompts import Phrase, item_seed
-from dseg.recording import noised, noun_prompt, record
-from dseg.rows import FieldRows
-from dseg.shards import shard_range, write_shard
-from dseg.stages.model import base_model
+from dseg.settings.reading import Settings, sections, settings_hash
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -68,7 +70,8 @@ def run(
         inverted = _read_latents(settings, latents, samples.ids)
     stride = recording.affinity_stride or attention.affinity_stride
     plan = AttentionPlan(attention.cross_strides, stride, attention.neighbours)
-    parts: list[dict[str, np.ndarray]] = []
+    pictures: list[np.ndarray] = []
+    maps: list[AttentionMaps] = []
     starts = range(0, len(samples), recording.batch_size)
     with base_model(settings.model, "recording.batch_size", recording.batch_size) as pipe:
         timesteps = [_timestep(settings, pipe, fraction) for fraction in recording.timesteps]
@@ -82,11 +85,13 @@ def run(
                 seeds = [item_seed(settings.seed, sample.id) for sample in batch]
                 z = noised(pipe, encode(pipe, images), seeds, timesteps)
             phrases = [_phrase(sample, recording.noun) for sample in batch]
-            parts.append({"image": images} | record(pipe, z, timesteps, phrases, plan).fields())
+            pictures.append(images)
+            maps.append(record(pipe, z, timesteps, phrases, plan))
     write_shard(
         out,
-        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        attention_fields(pictures, maps),
         ids=samples.ids,
+        kind="images",
         stage="recording",
         settings_hash=settings_hash(sections(settings, *SECTIONS)),
     )
@@ -121,7 +126,7 @@ def _read_latents(
         )
     if not paths:
         raise DsegError("recording.latents: inversion, but no shards of it were given (--latents)")
-    inversion = FieldRows(paths, "latents", stage="inversion")
+    inversion = FieldRows(paths, "latents", kind="latents")
     rows = {item: row for row, item in enumerate(inversion.ids)}
     missing = [item for item in ids if item not in rows]
     if missing:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dseg.attentioncut import Reason
-from dseg.config import Settings, sections, settings_hash
-from dseg.shards import shard_range, write_shard
-from dseg.stages.captions import read_nouns
+from dseg.artifacts.prompts import read_nouns
+from dseg.artifacts.shards import shard_range, write_shard
+from dseg.method.cut.attentioncut import Reason
+from dseg.settings.reading import Settings, sections, settings_hash
 from dseg.stages.prompts import read_prompts
 from dseg.world.renders import render_pairs
 
@@ -43,8 +43,9 @@ def run(settings: Settings, prompts: Path, shard: int, images: Path, masks: Path
     own = slice(items.start, items.stop)
     ids, drawn, true = ids[own], drawn[own], true[own]
     written = settings_hash(sections(settings, *SECTIONS))
-    # Written as by the stages that they stand in for, which is what their readers ask for.
-    write_shard(images, {"image": drawn}, ids=ids, stage="synthesis", settings_hash=written)
+    write_shard(
+        images, {"image": drawn}, ids=ids, kind="images", stage="renders", settings_hash=written
+    )
     write_shard(
         masks,
         {
@@ -54,6 +55,7 @@ def run(settings: Settings, prompts: Path, shard: int, images: Path, masks: Path
             "reason": np.full(len(ids), Reason.KEPT, np.uint8),
         },
         ids=ids,
-        stage="mask_sets",
+        kind="masks",
+        stage="renders",
         settings_hash=written,
     )

@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from dseg.config import Settings
-from dseg.datasets import Samples, open_benchmark
-from dseg.inversion import grid, invert, regenerate, snap
-from dseg.pipeline import alphas_cumprod, decode, encode, fit, predict, train_timesteps
+from dseg.base_model.loading import base_model
+from dseg.base_model.pipeline import (
+    decode,
+    encode,
+    fit,
+    train_timesteps,
+)
+from dseg.datasets.opening import Samples, open_benchmark
+from dseg.files import write_atomically
+from dseg.method.inversion import denoiser, invert, regenerate, snap
+from dseg.method.prompts import captions
 from dseg.progress import track
-from dseg.prompts import captions
-from dseg.shards import write_atomically
-from dseg.stages.captions import caption_embeddings
-from dseg.stages.model import base_model
+from dseg.settings.reading import Settings
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -58,25 +61,12 @@ def _measure(
 ) -> pd.DataFrame:
     """The round trips of one batch of images by one way to invert."""
     own, count = settings.inverted(name), train_timesteps(pipe)
-    alphas, kind = alphas_cumprod(pipe), pipe.scheduler.config.prediction_type
     clean = encode(pipe, np.stack([fit(pipe, sample.image()) for sample in samples]))
-    context = caption_embeddings(pipe, captions(own.prompt, [each.noun for each in samples]))
-
-    def denoise(sample: Tensor, timestep: int) -> Tensor:
-        return predict(pipe, sample, timestep, context)
-
-    steps = grid(own.steps, count)
+    said = captions(own.prompt, [each.noun for each in samples])
+    model = denoiser(pipe, said, own.steps)
     top = snap(settings.features.timesteps[-1], own.steps, count)
-    (up,) = invert(
-        denoise,
-        clean,
-        alphas,
-        steps,
-        chosen=[top],
-        prediction_type=kind,
-        fixed_point=own.fixed_point,
-    )
-    back = regenerate(denoise, up, alphas, steps, start=top, prediction_type=kind)
+    (up,) = invert(model, clean, chosen=[top], fixed_point=own.fixed_point)
+    back = regenerate(model, up, start=top)
     error = (back - clean).flatten(1).norm(dim=1) / clean.flatten(1).norm(dim=1)
     shown = decode(pipe, clean).astype(np.float64)
     squared = ((decode(pipe, back) - shown) ** 2).mean(axis=(1, 2, 3))
@@ -86,6 +76,6 @@ def _measure(
             "id": samples.ids,
             "error": error.cpu().numpy().astype(np.float64),
             "psnr": 10 * np.log10(255**2 / np.maximum(squared, 1e-2)),
-            "passes": steps.index(top) * max(1, own.fixed_point),
+            "passes": model.timesteps.index(top) * max(1, own.fixed_point),
         }
     )

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from dseg.attention import AttentionPlan
-from dseg.config import Settings, sections, settings_hash
+from dseg.artifacts.recordings import attention_fields
+from dseg.artifacts.shards import shard_range, write_shard
+from dseg.base_model.loading import base_model
+from dseg.method.attention import AttentionPlan
+from dseg.method.synthesis import Synthesis, synthesise
 from dseg.progress import track
-from dseg.shards import shard_range, write_shard
-from dseg.stages.model import base_model
+from dseg.settings.reading import Settings, sections, settings_hash
 from dseg.stages.prompts import read_prompts
-from dseg.synthesis import synthesise
 
 SECTIONS = ("model", "synthesis", "attention")
 
@@ -34,7 +33,7 @@ def run(settings: Settings, prompts: Path, shard: int, out: Path) -> None:
     plan = AttentionPlan(attention.cross_strides, attention.affinity_stride, attention.neighbours)
     # Under guidance, the U-Net sees each latent twice.
     rows = synthesis.batch_size * (2 if synthesis.guidance > 1 else 1)
-    parts: list[dict[str, np.ndarray]] = []
+    results: list[Synthesis] = []
     with base_model(
         settings.model, "synthesis.batch_size", synthesis.batch_size, rows=rows
     ) as pipe:
@@ -51,11 +50,14 @@ def run(settings: Settings, prompts: Path, shard: int, out: Path) -> None:
                 record=attention.timesteps,
                 plan=plan,
             )
-            parts.append({"image": result.images} | result.attention.fields())
+            results.append(result)
     write_shard(
         out,
-        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        attention_fields(
+            [result.images for result in results], [result.attention for result in results]
+        ),
         ids=table["id"].tolist(),
+        kind="images",
         stage="synthesis",
         settings_hash=settings_hash(sections(settings, *SECTIONS)),
     )

@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dseg import comparison
-from dseg.config import Settings
+from dseg.artifacts.prompts import read_nouns
+from dseg.artifacts.shards import read_shard
+from dseg.embedded.instruments import name_kinds
 from dseg.errors import DsegError
-from dseg.mask_methods import mask_method
+from dseg.files import write_atomically
 from dseg.progress import track
-from dseg.shards import read_shard, write_atomically
-from dseg.stages.captions import read_nouns
+from dseg.reporting import comparison
+from dseg.rivals.by_name import mask_method
+from dseg.settings.reading import Settings
 from dseg.stages.instruments import read_classifier
 from dseg.stages.mask_methods import score_methods
-from dseg.world.instruments import name_kinds
 
 SECTIONS = (
     "attentioncut",
@@ -59,7 +60,7 @@ def run(
     classifier, left = read_classifier(instruments), settings.instruments.scored or 0
     parts: list[pd.DataFrame] = []
     for path, mask_path in zip(synthesis, oracle, strict=True):
-        shard, masks = read_shard(path, stage="synthesis"), read_shard(mask_path, stage="mask_sets")
+        shard, masks = read_shard(path, kind="images"), read_shard(mask_path, kind="masks")
         if shard.ids != masks.ids:
             raise DsegError(f"{mask_path}: masks of other images than {path}: make them again")
         ids = shard.ids[:left]

@@ -1,19 +1,24 @@
-"""Stage `tracking`: tables and figures -> MLflow runs."""
+"""Stage `tracking`: the summary of a run, its tables and figures -> MLflow runs."""
 
-import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from math import isfinite
 from pathlib import Path
 
-from dseg import comparison
-from dseg.config import Settings, sections
+from dseg.artifacts.shards import read_shard
+from dseg.base_model.pipeline import model_identity
 from dseg.errors import DsegError
-from dseg.pipeline import model_identity
-from dseg.settings import WORLD
-from dseg.shards import read_shard, write_atomically
-from dseg.table import FORMS
-from dseg.tracking import DataSet, Record, Reproduction, log
+from dseg.files import file_hash, write_json
+from dseg.reporting import comparison
+from dseg.reporting.claims import Claim, judge_claims, to_records
+from dseg.reporting.forms import FORMS
+from dseg.reporting.mlflow import DataSet, Record, Reproduction, log
+from dseg.reporting.summary import Summary
+from dseg.reporting.table import Table, percent
+from dseg.reporting.tables.run import build_tables
+from dseg.settings.reading import Settings, sections
+from dseg.settings.run import WORLD
 
 SECTIONS = (
     "profile",
@@ -40,13 +45,13 @@ SECTIONS = (
     "tracking",
 )
 STORE = Path("mlflow.db")
-_LABELS = ("method", "label", "benchmark", "images", "seeds", "protocol")
-_WAYS = ("postprocessing", "mode")  # of the table of post-processings, more than one a method
+_WAYS = ("postprocessing", "mode")  # where a table has more than one row a method
 
 
 def run(
     settings: Settings,
     artifacts: Path,
+    summary: Path,
     masks: Sequence[Path],
     results: Path,
     claims: Path,
@@ -58,6 +63,7 @@ def run(
     Args:
         settings: The sections named in `SECTIONS`.
         artifacts: Folder of the profile's artifacts, where world/ lies.
+        summary: Table of the stage summary.
         masks: All shards of masks of the synthetic images.
         results: Folder results/<profile>, with tables, figures, metrics.json and contrasts.json.
         claims: The page of claims.
@@ -68,7 +74,7 @@ def run(
         DsegError: A result, shard or benchmark is missing, or as `model_identity`.
     """
     benchmarks = {name: _benchmark(settings, name, artifacts) for name in settings.benchmarks}
-    pairs = _pairs(masks)
+    pairs, numbers = _pairs(masks), Summary.read(summary)
     reproduction = Reproduction(
         profile=settings.profile,
         settings=sections(settings),
@@ -77,65 +83,76 @@ def run(
         ),
         whole=Record(
             name=settings.profile,
-            metrics=json.loads(_need(results / "metrics.json").read_text(encoding="utf-8")),
-            files=[results / "metrics.json"],
+            metrics=numbers.flat(),
+            files=[_need(results / "metrics.json")],
             data=[*benchmarks.values(), pairs],
         ),
         tables=[
             _record(
                 results,
-                name,
-                _figures(settings, name),
-                [pairs, *(benchmarks[each] for each in _benchmarks(settings, name))],
+                table,
+                _figures(settings, table.name),
+                [pairs, *(benchmarks[each] for each in _benchmarks(settings, table.name))],
             )
-            for name in comparison.tables(settings)
+            for table in build_tables(settings, numbers)
         ]
-        + [_claims(results, claims, [pairs, *benchmarks.values()])],
+        + [
+            _claims(judge_claims(settings, numbers), results, claims, [pairs, *benchmarks.values()])
+        ],
     )
     parent, added = log(reproduction, experiment=settings.tracking.experiment, store=store)
     said = "logged" if added else "logged already"
     print(f"tracking: {said} as run {parent} of experiment {settings.tracking.experiment}")
-    text = json.dumps({"run": parent, "content": reproduction.content_hash()}, indent=1) + "\n"
-    write_atomically(Path(out), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_json(Path(out), {"run": parent, "content": reproduction.content_hash()})
 
 
-def _record(results: Path, name: str, figures: Iterable[str], data: Sequence[DataSet]) -> Record:
-    tables = [_need(results / "tables" / f"{name}.{suffix}") for suffix in FORMS]
+def _record(results: Path, table: Table, figures: Iterable[str], data: Sequence[DataSet]) -> Record:
+    files = [_need(results / "tables" / f"{table.name}.{suffix}") for suffix in FORMS]
     pictures = [
         _need(results / "figures" / f"{figure}.{suffix}")
         for figure in figures
         for suffix in ("png", "svg")
     ]
-    with (results / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    metrics = {
-        "/".join([row["benchmark"], row["method"], *_way(row), column]): float(value)
-        for row in rows
+    heads = [column.heading for column in table.columns]
+    texts = list(zip(*table.records, strict=True)) or [()] * len(heads)
+    columns = dict(zip(heads, texts, strict=True)) if table.records else {}
+    return Record(table.name, table_metrics(table), [*files, *pictures], data, columns)
+
+
+def table_metrics(table: Table) -> dict[str, float]:
+    """The numbers of a table by benchmark, method and column: all of them that are of ours."""
+    frame = table.frame[table.frame["method"] != ""]
+    ways = [name for name in _WAYS if name in frame]
+    keys = ["benchmark", "method", *ways]
+    numbers = frame.drop(columns=["images", "seeds", "row"], errors="ignore")
+    numbers = numbers.select_dtypes("number")
+    return {
+        "/".join([*filter(None, key), str(column)]): float(value)
+        for key, row in zip(
+            frame[keys].itertuples(index=False, name=None), numbers.to_dict("records"), strict=True
+        )
         for column, value in row.items()
-        if column not in (*_LABELS, *_WAYS) and value
+        if isfinite(value)
     }
-    columns = {column: [row[column] for row in rows] for column in (rows[0] if rows else ())}
-    return Record(name, metrics, [*tables, *pictures], data, columns)
 
 
-def _way(row: Mapping[str, str]) -> list[str]:
-    return [row[column] for column in _WAYS if column in row]
-
-
-def _claims(results: Path, page: Path, data: Sequence[DataSet]) -> Record:
+def _claims(judged: Sequence[Claim], results: Path, page: Path, data: Sequence[DataSet]) -> Record:
     """The map from claims to results: a row and some metrics for each contrast."""
-    path = _need(results / "contrasts.json")
-    records = json.loads(path.read_text(encoding="utf-8"))
-    metrics = {}
-    for each in records:
-        sides = f"{each['method']}/{each['reference'] or 'level'}"
-        for key in ("difference", "low", "high", "p_holm"):
-            if key in each:
-                name = f"{each['claim']}/{each['benchmark']}/{sides}/{key}"
-                metrics[name] = float(each[key])
+    records = to_records(judged)
+    metrics: dict[str, float] = {}
+    for claim in judged:
+        for finding in claim.findings:
+            contrast, found = finding.contrast, finding.numbers
+            sides = f"{contrast.method}/{contrast.reference or 'level'}"
+            name = f"{claim.name}/{contrast.benchmark}/{sides}"
+            if found is not None:
+                metrics |= {f"{name}/p_holm": finding.p_adjusted}
+                for key, value in percent("difference", found.interval).items():
+                    metrics[f"{name}/{key.removeprefix('difference_')}"] = value
     keys = dict.fromkeys(key for each in records for key in each)
     columns = {key: [str(each.get(key, "")) for each in records] for key in keys}
-    return Record("claims", metrics, [path, _need(page)], data, columns)
+    files = [_need(results / "contrasts.json"), _need(page)]
+    return Record("claims", metrics, files, data, columns)
 
 
 def _figures(settings: Settings, table: str) -> list[str]:
@@ -175,7 +192,7 @@ def _benchmark(settings: Settings, name: str, artifacts: Path) -> DataSet:
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(bytes.fromhex(file_hash(path)))
     return DataSet(name, digest.hexdigest()[:16], folder.as_posix(), "evaluation")
 
 
@@ -183,7 +200,7 @@ def _pairs(masks: Sequence[Path]) -> DataSet:
     """The synthetic pairs, by what determines them: items and settings, not gigabytes of pixels."""
     digest = hashlib.sha256()
     for path in masks:
-        shard = read_shard(path, fields=["kept"])
+        shard = read_shard(path, kind="masks", fields=["kept"])
         digest.update(json.dumps([shard.settings_hash, *shard.ids]).encode())
         digest.update(shard.fields["kept"].tobytes())
     source = Path(masks[0]).parent.as_posix() if masks else ""

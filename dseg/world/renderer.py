@@ -1,4 +1,7 @@
-"""Rendering of captioned scenes, with or without annotations.
+"""Rendering of captioned scenes: the embedded world, drawn by program, for runs without downloads.
+
+`captioned_images` feeds the training of the base model and returns no masks; `annotated_scenes` is
+for the evaluation splits alone (`splits`).
 
 Image i of (seed, domain) depends on nothing else: not on how many images are asked for, nor on
 those before it. Training images and annotated scenes draw from disjoint random streams, so no

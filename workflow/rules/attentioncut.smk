@@ -12,8 +12,8 @@ rule attentioncut:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg attentioncut --settings {input.settings}"
-        " --attention-shard {input.attention} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage attentioncut --settings {input.settings:q}"
+        " --attention-shard {input.attention:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule masks_index:
@@ -27,7 +27,7 @@ rule masks_index:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+        "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"
 
 
 rule recording_masks:
@@ -44,8 +44,8 @@ rule recording_masks:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg attentioncut --settings {input.settings}"
-        " --attention-shard {input.attention} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage attentioncut --settings {input.settings:q}"
+        " --attention-shard {input.attention:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule recording_masks_index:
@@ -59,7 +59,7 @@ rule recording_masks_index:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+        "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"
 
 
 use rule attentioncut as syntheses_masks with:

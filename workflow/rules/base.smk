@@ -10,9 +10,11 @@ rule base_encoder:
         plan.log("base/encoder"),
     conda:
         "../../environment.yml"
+    params:
+        training=subpath(output.encoder, parent=True),
     shell:
-        "python -m dseg base-encoder --settings {input.settings} --out $(dirname {output.encoder})"
-        " 2>&1 | tee {log}"
+        "python -m dseg stage base-encoder --settings {input.settings:q} --out {params.training:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule base_decoder:
@@ -27,10 +29,11 @@ rule base_decoder:
         plan.log("base/decoder"),
     conda:
         "../../environment.yml"
+    params:
+        training=subpath(output.autoencoder, parent=True),
     shell:
-        "python -m dseg base-decoder --settings {input.settings}"
-        " --out $(dirname {output.autoencoder})"
-        " 2>&1 | tee {log}"
+        "python -m dseg stage base-decoder --settings {input.settings:q} --out {params.training:q}"
+        " 2>&1 | tee {log:q}"
 
 
 # Its checkpoints are no outputs either: Snakemake would delete them when it is interrupted.
@@ -46,9 +49,11 @@ rule base_unet:
     conda:
         "../../environment.yml"
     threads: plan.settings.base.unet.processes
+    params:
+        training=subpath(output[0], parent=True),
     shell:
-        "python -m dseg base-unet --settings {input.settings} --out $(dirname {output})"
-        " 2>&1 | tee {log}"
+        "python -m dseg stage base-unet --settings {input.settings:q} --out {params.training:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule base_curve:
@@ -65,10 +70,13 @@ rule base_curve:
         plan.log("base/curve"),
     conda:
         "../../environment.yml"
+    params:
+        training=subpath(output[0], parent=True),
+        instruments=subpath(input.instruments, parent=True),
     shell:
-        "python -m dseg base-curve --settings {input.settings} --training $(dirname {output})"
-        " --instruments $(dirname {input.instruments}) --val {input.val} --out {output}"
-        " 2>&1 | tee {log}"
+        "python -m dseg stage base-curve --settings {input.settings:q} --training {params.training:q}"
+        " --instruments {params.instruments:q} --val {input.val:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule base_card:
@@ -88,13 +96,15 @@ rule base_card:
     conda:
         "../../environment.yml"
     params:
+        training=subpath(output[0], parent=True),
+        instruments=subpath(input.instruments, parent=True),
         model="models/dseg-tiny",
     shell:
-        "(python -m dseg base-export --settings {input.training} --training $(dirname {output})"
-        " --out {params.model} &&"
-        " python -m dseg base-card --settings {input.settings} --training $(dirname {output})"
-        " --val {input.val} --model {params.model} --learning {input.learning}"
-        " --instruments $(dirname {input.instruments})) 2>&1 | tee {log}"
+        "(python -m dseg stage base-export --settings {input.training:q} --training {params.training:q}"
+        " --out {params.model:q} &&"
+        " python -m dseg stage base-card --settings {input.settings:q} --training {params.training:q}"
+        " --val {input.val:q} --model {params.model:q} --learning {input.learning:q}"
+        " --instruments {params.instruments:q}) 2>&1 | tee {log:q}"
 
 
 rule base:

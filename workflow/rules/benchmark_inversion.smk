@@ -2,7 +2,7 @@
 rule benchmark_inversion:
     input:
         images=plan.benchmark_folder,
-        model=plan.model(),
+        model=plan.model,
         settings=plan.stamps("benchmark_inversion", "{inversion}/{benchmark}"),
         code=plan.code("benchmark_inversion"),
     output:
@@ -16,9 +16,9 @@ rule benchmark_inversion:
     resources:
         gpu=plan.gpus,
     shell:
-        "python -m dseg benchmark-inversion --settings {input.settings} --root {input.images}"
-        " --benchmark {wildcards.benchmark} --shard {wildcards.shard} --out {output}"
-        " 2>&1 | tee {log}"
+        "python -m dseg stage benchmark-inversion --settings {input.settings:q} --root {input.images:q}"
+        " --benchmark {wildcards.benchmark:q} --shard {wildcards.shard:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule benchmark_inversion_index:
@@ -32,4 +32,4 @@ rule benchmark_inversion_index:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+        "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"

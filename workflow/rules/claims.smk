@@ -1,9 +1,7 @@
-# Scores to verdicts on the claims of the paper's abstract.
+# The summary to verdicts on the claims of the paper's abstract.
 rule claims:
     input:
-        evaluation=rules.evaluation.output.scores,
-        mask_methods=rules.mask_methods.output,
-        masks=plan.synthetic_shards("masks"),
+        summary=rules.summary.output,
         settings=plan.stamp("claims"),
         code=plan.code("claims"),
     output:
@@ -16,7 +14,6 @@ rule claims:
     params:
         tables=plan.tables_from_claims,
     shell:
-        "python -m dseg claims --settings {input.settings}"
-        " --evaluation $(dirname {input.evaluation}) --mask-methods {input.mask_methods}"
-        " --masks {input.masks} --page {output.page} --out {output.records}"
-        " --tables {params.tables} 2>&1 | tee {log}"
+        "python -m dseg stage claims --settings {input.settings:q} --summary {input.summary:q}"
+        " --page {output.page:q} --out {output.records:q} --tables {params.tables:q}"
+        " 2>&1 | tee {log:q}"

@@ -2,7 +2,7 @@
 rule evaluation:
     input:
         predictions=plan.evaluated_shards(),
-        truths=plan.benchmark_folders(),
+        truths=plan.benchmark_folders,
         settings=plan.stamp("evaluation"),
         code=plan.code("evaluation"),
     output:
@@ -14,7 +14,8 @@ rule evaluation:
     conda:
         "../../environment.yml"
     params:
+        out=subpath(output.scores, parent=True),
         artifacts=plan.folder,
     shell:
-        "python -m dseg evaluation --settings {input.settings} --artifacts {params.artifacts}"
-        " --predictions {input.predictions} --out $(dirname {output.scores}) 2>&1 | tee {log}"
+        "python -m dseg stage evaluation --settings {input.settings:q} --artifacts {params.artifacts:q}"
+        " --predictions {input.predictions:q} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -1,13 +1,13 @@
-# Scores, images and masks to figures.
+# The summary, images and masks to figures.
 rule figures:
     input:
+        summary=rules.summary.output,
         evaluation=rules.evaluation.output.scores,
-        mask_methods=rules.mask_methods.output,
         prompts=rules.prompts.output,
         synthesis=plan.synthetic_shards("synthesis"),
         masks=plan.synthetic_shards("masks"),
         predictions=plan.evaluated_shards(),
-        truths=plan.benchmark_folders(),
+        truths=plan.benchmark_folders,
         settings=plan.stamp("figures"),
         code=plan.code("figures"),
     output:
@@ -23,9 +23,11 @@ rule figures:
         "../../environment.yml"
     params:
         artifacts=plan.folder,
+        evaluation=subpath(input.evaluation, parent=True),
         out=plan.results,
     shell:
-        "python -m dseg figures --settings {input.settings} --artifacts {params.artifacts}"
-        " --evaluation $(dirname {input.evaluation}) --mask-methods {input.mask_methods}"
-        " --prompts {input.prompts} --synthesis {input.synthesis} --masks {input.masks}"
-        " --predictions {input.predictions} --out {params.out} 2>&1 | tee {log}"
+        "python -m dseg stage figures --settings {input.settings:q}"
+        " --artifacts {params.artifacts:q} --summary {input.summary:q}"
+        " --evaluation {params.evaluation:q} --prompts {input.prompts:q}"
+        " --synthesis {input.synthesis:q} --masks {input.masks:q}"
+        " --predictions {input.predictions:q} --out {params.out:q} 2>&1 | tee {log:q}"

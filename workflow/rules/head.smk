@@ -18,10 +18,12 @@ rule head:
         "../../environment.yml"
     resources:
         gpu=plan.gpus,
+    params:
+        out=subpath(output.head, parent=True),
     shell:
-        "python -m dseg head --settings {input.settings} --synthesis {input.synthesis}"
-        " --masks {input.masks} --prompts {input.prompts} --latents {input.latents} --out $(dirname {output.head})"
-        " 2>&1 | tee {log}"
+        "python -m dseg stage head --settings {input.settings:q} --synthesis {input.synthesis:q}"
+        " --masks {input.masks:q} --prompts {input.prompts:q} --latents {input.latents:q} --out {params.out:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule heads:

@@ -12,6 +12,8 @@ rule instruments:
         plan.log("instruments"),
     conda:
         "../../environment.yml"
+    params:
+        out=subpath(output.quality, parent=True),
     shell:
-        "python -m dseg instruments --settings {input.settings} --val {input.val}"
-        " --out $(dirname {output.quality}) 2>&1 | tee {log}"
+        "python -m dseg stage instruments --settings {input.settings:q} --val {input.val:q}"
+        " --out {params.out:q} 2>&1 | tee {log:q}"

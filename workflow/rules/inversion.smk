@@ -4,7 +4,7 @@ rule inversion:
     input:
         synthesis=rules.synthesis.output,
         prompts=rules.prompts.output,
-        model=plan.model(),
+        model=plan.model,
         settings=plan.stamps("inversion", "{inversion}"),
         code=plan.code("inversion"),
     output:
@@ -16,8 +16,8 @@ rule inversion:
     resources:
         gpu=plan.gpus,
     shell:
-        "python -m dseg inversion --settings {input.settings} --synthesis {input.synthesis}"
-        " --prompts {input.prompts} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage inversion --settings {input.settings:q} --synthesis {input.synthesis:q}"
+        " --prompts {input.prompts:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 # Where heads read a part of the shards only, the folder is not whole and has no index.
@@ -34,7 +34,7 @@ if plan.complete(plan.synthetic_inversion_shards()):
         conda:
             "../../environment.yml"
         shell:
-            "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+            "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"
 
 
 # The same for further sets of images.
@@ -42,7 +42,7 @@ use rule inversion as syntheses_inversion with:
     input:
         synthesis=plan.inverted_images,
         prompts=rules.prompts.output,
-        model=plan.model(),
+        model=plan.model,
         settings=plan.stamps("inversion", "{inversion}"),
         code=plan.code("inversion"),
     output:

@@ -2,7 +2,7 @@
 rule mask_methods:
     input:
         attention=plan.mask_method_shards(),
-        truths=plan.benchmark_folders(),
+        truths=plan.benchmark_folders,
         settings=plan.stamp("mask_methods"),
         code=plan.code("mask_methods"),
     output:
@@ -14,5 +14,5 @@ rule mask_methods:
     params:
         artifacts=plan.folder,
     shell:
-        "python -m dseg mask-methods --settings {input.settings} --artifacts {params.artifacts}"
-        " --attention {input.attention} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage mask-methods --settings {input.settings:q} --artifacts {params.artifacts:q}"
+        " --attention {input.attention:q} --out {output:q} 2>&1 | tee {log:q}"

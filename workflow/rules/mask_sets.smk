@@ -11,8 +11,8 @@ rule mask_sets:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg mask-sets --settings {input.settings} --method {wildcards.mask_method}"
-        " --synthesis {input.synthesis} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage mask-sets --settings {input.settings:q} --method {wildcards.mask_method:q}"
+        " --synthesis {input.synthesis:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 # Without a head that learns them there are none, and a rule without files is no rule.
@@ -29,4 +29,4 @@ if plan.complete(plan.mask_set_shards()):
         conda:
             "../../environment.yml"
         shell:
-            "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+            "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"

@@ -16,5 +16,5 @@ rule oracle_masks:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg oracle-masks --settings {input.settings} --synthesis {input.synthesis}"
-        " --segmenter {input.segmenter} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage oracle-masks --settings {input.settings:q} --synthesis {input.synthesis:q}"
+        " --segmenter {input.segmenter:q} --out {output:q} 2>&1 | tee {log:q}"

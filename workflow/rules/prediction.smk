@@ -18,9 +18,9 @@ rule prediction:
     resources:
         gpu=plan.gpus,
     shell:
-        "python -m dseg prediction --settings {input.settings} --root {input.images}"
-        " --benchmark {wildcards.benchmark} --shard {wildcards.shard} --head {input.head}"
-        " --latents {input.latents} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage prediction --settings {input.settings:q} --root {input.images:q}"
+        " --benchmark {wildcards.benchmark:q} --shard {wildcards.shard:q} --head {input.head:q}"
+        " --latents {input.latents:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 # Targets of each set of variants, heads and predictions; DVC makes a stage of each.
@@ -46,4 +46,4 @@ for name, variants in plan.variant_sets.items():
         conda:
             "../../environment.yml"
         shell:
-            "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+            "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"

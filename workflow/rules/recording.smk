@@ -3,7 +3,7 @@ rule recording:
     input:
         images=plan.benchmark_folder,
         latents=plan.recording_latents,
-        model=plan.model(),
+        model=plan.model,
         settings=plan.stamps("recording", "{recording}/{benchmark}"),
         code=plan.code("recording"),
     output:
@@ -17,9 +17,9 @@ rule recording:
     resources:
         gpu=plan.gpus,
     shell:
-        "python -m dseg recording --settings {input.settings} --root {input.images}"
-        " --benchmark {wildcards.benchmark} --shard {wildcards.shard}"
-        " --latents {input.latents} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage recording --settings {input.settings:q} --root {input.images:q}"
+        " --benchmark {wildcards.benchmark:q} --shard {wildcards.shard:q}"
+        " --latents {input.latents:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule recording_index:
@@ -33,4 +33,4 @@ rule recording_index:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+        "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"

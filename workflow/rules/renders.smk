@@ -13,9 +13,9 @@ rule renders:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg renders --settings {input.settings} --prompts {input.prompts}"
-        " --shard {wildcards.shard} --images {output.images} --masks {output.masks}"
-        " 2>&1 | tee {log}"
+        "python -m dseg stage renders --settings {input.settings:q} --prompts {input.prompts:q}"
+        " --shard {wildcards.shard:q} --images {output.images:q} --masks {output.masks:q}"
+        " 2>&1 | tee {log:q}"
 
 
 # Without a head that learns from them there are none, and a rule without files is no rule.
@@ -32,4 +32,4 @@ if plan.complete(plan.further_shards()):
         conda:
             "../../environment.yml"
         shell:
-            "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+            "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"

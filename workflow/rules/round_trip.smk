@@ -2,7 +2,7 @@
 rule round_trip:
     input:
         images=plan.benchmark_folder,
-        model=plan.model(),
+        model=plan.model,
         settings=plan.stamps("round_trip", "{benchmark}"),
         code=plan.code("round_trip"),
     output:
@@ -12,5 +12,5 @@ rule round_trip:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg round-trip --settings {input.settings} --root {input.images}"
-        " --benchmark {wildcards.benchmark} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage round-trip --settings {input.settings:q} --root {input.images:q}"
+        " --benchmark {wildcards.benchmark:q} --out {output:q} 2>&1 | tee {log:q}"

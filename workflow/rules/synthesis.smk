@@ -2,7 +2,7 @@
 rule synthesis:
     input:
         prompts=rules.prompts.output,
-        model=plan.model(),
+        model=plan.model,
         settings=plan.stamp("synthesis"),
         code=plan.code("synthesis"),
     output:
@@ -14,8 +14,8 @@ rule synthesis:
     resources:
         gpu=plan.gpus,
     shell:
-        "python -m dseg synthesis --settings {input.settings} --prompts {input.prompts}"
-        " --shard {wildcards.shard} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage synthesis --settings {input.settings:q} --prompts {input.prompts:q}"
+        " --shard {wildcards.shard:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule synthesis_index:
@@ -29,14 +29,14 @@ rule synthesis_index:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg index --shards {input.shards} 2>&1 | tee {log}"
+        "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"
 
 
 # Further sets of images to train heads on, by other settings.
 use rule synthesis as syntheses with:
     input:
         prompts=rules.prompts.output,
-        model=plan.model(),
+        model=plan.model,
         settings=plan.stamps("synthesis", "{synthesis}"),
         code=plan.code("synthesis"),
     output:

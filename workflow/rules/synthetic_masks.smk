@@ -15,7 +15,9 @@ if plan.synthetic_masks():
             plan.log("synthetic_masks"),
         conda:
             "../../environment.yml"
+        params:
+            instruments=subpath(input.quality, parent=True),
         shell:
-            "python -m dseg synthetic-masks --settings {input.settings} --synthesis {input.synthesis}"
-            " --oracle {input.oracle} --instruments $(dirname {input.quality})"
-            " --prompts {input.prompts} --out {output} 2>&1 | tee {log}"
+            "python -m dseg stage synthetic-masks --settings {input.settings:q} --synthesis {input.synthesis:q}"
+            " --oracle {input.oracle:q} --instruments {params.instruments:q}"
+            " --prompts {input.prompts:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -1,12 +1,7 @@
-# Scores to the result tables, in four forms each, and metrics.json for `dvc metrics`.
+# The summary to the result tables, in four forms each, and metrics.json for `dvc metrics`.
 rule tables:
     input:
-        evaluation=rules.evaluation.output.scores,
-        mask_methods=rules.mask_methods.output,
-        masks=plan.synthetic_shards("masks"),
-        round_trips=plan.round_trips(),
-        synthetic_masks=plan.synthetic_masks(),
-        quality=plan.quality(),
+        summary=rules.summary.output,
         settings=plan.stamp("tables"),
         code=plan.code("tables"),
     output:
@@ -24,7 +19,5 @@ rule tables:
     params:
         out=plan.results,
     shell:
-        "python -m dseg tables --settings {input.settings}"
-        " --evaluation $(dirname {input.evaluation}) --mask-methods {input.mask_methods}"
-        " --masks {input.masks} --round-trips {input.round_trips}"
-        " --synthetic-masks {input.synthetic_masks} --quality {input.quality} --out {params.out} 2>&1 | tee {log}"
+        "python -m dseg stage tables --settings {input.settings:q} --summary {input.summary:q}"
+        " --out {params.out:q} 2>&1 | tee {log:q}"

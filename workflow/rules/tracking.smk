@@ -4,11 +4,12 @@ rule tracking:
     input:
         rules.tables.output,
         rules.figures.output,
+        summary=rules.summary.output,
         claims=rules.claims.output.page,
         records=rules.claims.output.records,
         masks=plan.synthetic_shards("masks"),
-        truths=plan.benchmark_folders(),
-        model=plan.model(),
+        truths=plan.benchmark_folders,
+        model=plan.model,
         settings=plan.stamp("tracking"),
         code=plan.code("tracking"),
     output:
@@ -21,6 +22,7 @@ rule tracking:
         artifacts=plan.folder,
         results=plan.results,
     shell:
-        "python -m dseg tracking --settings {input.settings} --artifacts {params.artifacts}"
-        " --masks {input.masks} --results {params.results}"
-        " --claims {input.claims} --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage tracking --settings {input.settings:q}"
+        " --artifacts {params.artifacts:q} --summary {input.summary:q} --masks {input.masks:q}"
+        " --results {params.results:q} --claims {input.claims:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"

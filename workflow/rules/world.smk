@@ -10,8 +10,8 @@ rule world:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dseg world --settings {input.settings} --split {wildcards.split}"
-        " --out {output} 2>&1 | tee {log}"
+        "python -m dseg stage world --settings {input.settings:q} --split {wildcards.split:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule world_splits:

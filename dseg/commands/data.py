@@ -1,0 +1,132 @@
+"""The commands `data list`, `download`, `verify` and `prepare`: public benchmarks on this disk."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from dseg.datasets.public.catalogue import Benchmark, find_benchmarks
+from dseg.datasets.public.preparation import prepare as prepare_store
+from dseg.datasets.public.store import Store, find_defects, find_state, obtain
+from dseg.errors import DsegError
+
+ROOT = Path("data/benchmarks")
+_HEADINGS = ("name", "images", "download", "layout", "state", "folder")
+
+
+def show(root: Path = ROOT) -> None:
+    """List the public benchmarks: how large they are, and how far they are on this disk.
+
+    Args:
+        root: The folder that has the benchmarks' folders.
+
+    Raises:
+        DsegError: A record of hashes is broken.
+    """
+    rows = []
+    for benchmark in find_benchmarks(["all"]):
+        store = Store(benchmark, root)
+        size = format_size(benchmark)
+        state = find_state(store)
+        rows.append((benchmark.name, benchmark.images, size, benchmark.layout, state, store.folder))
+    print(tabulate(rows, headers=_HEADINGS))
+
+
+def download(names: Sequence[str], /, root: Path = ROOT, timeout: float = 60.0) -> int:
+    """Fetch the files of benchmarks; go on where an earlier call ended.
+
+    Files that are there are checked and taken over.
+
+    Args:
+        names: Benchmarks, as `data list` has them, or all.
+        root: The folder that has the benchmarks' folders.
+        timeout: Seconds without a byte after which a connection counts as cut.
+
+    Returns:
+        0, or 1 if one of them is not whole.
+
+    Raises:
+        DsegError: There is no such benchmark.
+    """
+
+    def get(store: Store) -> None:
+        obtain(store, timeout=timeout)
+        print(f"{store.benchmark.name}: {find_state(store)}, in {store.folder}")
+
+    return _each(names, root, get)
+
+
+def prepare(names: Sequence[str], /, root: Path = ROOT) -> int:
+    """Unpack benchmarks, check that they are complete and that every image can be read.
+
+    Args:
+        names: Benchmarks, as `data list` has them, or all.
+        root: The folder that has the benchmarks' folders.
+
+    Returns:
+        0, or 1 if one of them is not ready to be used.
+
+    Raises:
+        DsegError: There is no such benchmark.
+    """
+
+    def make(store: Store) -> None:
+        benchmark = store.benchmark
+        empty = prepare_store(store)
+        print(
+            f"{benchmark.name}: prepared; under `benchmarks` in a profile:\n  {benchmark.name}: "
+            f"{{layout: {benchmark.layout}, root: {store.folder}, images: {benchmark.images}}}"
+        )
+        if empty is not None and benchmark.empty is not None and empty != benchmark.empty:
+            print(
+                f"note: {empty} of its masks are empty, where {benchmark.empty} are known to be: "
+                "its masks were made from grades in another way"
+            )
+
+    return _each(names, root, make)
+
+
+def verify(names: Sequence[str], /, root: Path = ROOT) -> int:
+    """Hold every file of benchmarks against the hashes recorded when it was first whole.
+
+    Args:
+        names: Benchmarks, as `data list` has them, or all.
+        root: The folder that has the benchmarks' folders.
+
+    Returns:
+        0, or 1 if a file is missing or differs; each is named.
+
+    Raises:
+        DsegError: There is no such benchmark.
+    """
+
+    def check(store: Store) -> None:
+        defects = list(find_defects(store))
+        if defects:
+            raise DsegError("\n".join(defects))
+        print(f"{store.benchmark.name}: as recorded in {store.record}")
+
+    return _each(names, root, check)
+
+
+def format_size(benchmark: Benchmark) -> str:
+    """Bytes to fetch, for people; ``?`` where a part of them is not known for certain."""
+    if not benchmark.sources:
+        return "by hand"
+    sizes = [source.size for source in benchmark.sources]
+    known = [size for size in sizes if size is not None]
+    return f"{sum(known) / 1e9:.2f} GB" if known and len(known) == len(sizes) else "?"
+
+
+def _each(names: Sequence[str], root: Path, act: Callable[[Store], None]) -> int:
+    """Act on each benchmark, whatever goes wrong with others; 1 if something did."""
+    status = 0
+    for benchmark in find_benchmarks(names):
+        try:
+            act(Store(benchmark, root))
+        except DsegError as error:
+            status = 1
+            for line in str(error).splitlines():
+                print(f"error: {line}", file=sys.stderr)
+    return status

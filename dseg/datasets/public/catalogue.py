@@ -1,0 +1,218 @@
+"""The public benchmarks: where their files are fetched, and what they hold once unpacked.
+
+Addresses are the publishers' own. Sizes and MD5 sums stand here only where they are widely
+published (torchvision, pysaliency and the COCO site's own tags name the same); what is not known
+is recorded at the first successful download instead, see `dseg.datasets.public.hashes`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dseg.datasets.coco import LIST
+from dseg.errors import DsegError
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to fetch.
+
+    Attributes:
+        name: Its file name in the benchmark's folder.
+        address: Where it is fetched, http or https.
+        size: Its bytes, if known for certain.
+        md5: Its MD5 sum, if published; our own record is of SHA-256.
+        parts: What to take of an archive: folders or files in it -> their places in the
+            benchmark's folder. They are found at any depth. Empty for a file used as it is.
+        only: A list of files in the benchmark's folder: nothing else is taken of the archive.
+    """
+
+    name: str
+    address: str
+    size: int | None = None
+    md5: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    only: str | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Attributes:
+        name: What it is called here; also its folder.
+        title: What its authors call it.
+        layout: How its files lie once prepared, a key of `dseg.datasets.LAYOUTS`.
+        images: How many images it has.
+        page: Its home page, where its terms are.
+        sources: What is fetched; none where no public address has it in this layout.
+        holds: Folders that it consists of once prepared.
+        graded: Its masks are grades of agreement: those above one half become the foreground.
+        empty: How many of its masks are empty, if known.
+    """
+
+    name: str
+    title: str
+    layout: str
+    images: int
+    page: str
+    sources: tuple[Source, ...]
+    holds: tuple[str, ...]
+    graded: bool = False
+    empty: int | None = None
+
+
+_ECSSD = "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/"
+_DUT = "http://saliencydetection.net/"
+_VOC = "http://host.robots.ox.ac.uk/pascal/VOC/"
+_COCO = "http://images.cocodataset.org/"
+
+
+def _voc(year: int, images: int, date: str, size: int, md5: str) -> Benchmark:
+    name, page = f"VOCtrainval_{date}.tar", f"{_VOC}voc{year}/"
+    folders = ("JPEGImages", "Annotations", "ImageSets")
+    parts = {f"VOC{year}/{folder}": folder for folder in folders}
+    source = Source(name, page + name, size, md5, parts)
+    return Benchmark(
+        f"voc{year % 100:02}", f"VOC {year} trainval", "voc", images, page, (source,), folders
+    )
+
+
+_ALL = (
+    Benchmark(
+        "ecssd",
+        "ECSSD",
+        "saliency",
+        1000,
+        "http://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html",
+        (
+            Source("images.zip", f"{_ECSSD}images.zip", parts={"images": "images"}),
+            Source(
+                "ground_truth_mask.zip",
+                f"{_ECSSD}ground_truth_mask.zip",
+                parts={"ground_truth_mask": "ground_truth_mask"},
+            ),
+        ),
+        ("images", "ground_truth_mask"),
+    ),
+    Benchmark(
+        "duts-te",
+        "DUTS-TE",
+        "saliency",
+        5019,
+        f"{_DUT}duts/",
+        (
+            Source(
+                "DUTS-TE.zip",
+                f"{_DUT}duts/download/DUTS-TE.zip",
+                parts={"DUTS-TE-Image": "DUTS-TE-Image", "DUTS-TE-Mask": "DUTS-TE-Mask"},
+            ),
+        ),
+        ("DUTS-TE-Image", "DUTS-TE-Mask"),
+    ),
+    Benchmark(
+        "dut-omron",
+        "DUT-OMRON",
+        "saliency",
+        5168,
+        f"{_DUT}dut-omron/",
+        (
+            Source(
+                "DUT-OMRON-image.zip",
+                f"{_DUT}dut-omron/download/DUT-OMRON-image.zip",
+                md5="a8951db9297afacf78bc0e5079103cf1",
+                parts={"DUT-OMRON-image": "DUT-OMRON-image"},
+            ),
+            Source(
+                "DUT-OMRON-gt-pixelwise.zip.zip",  # sic
+                f"{_DUT}dut-omron/download/DUT-OMRON-gt-pixelwise.zip.zip",
+                parts={"pixelwiseGT-new-PNG": "pixelwiseGT-new-PNG"},
+            ),
+        ),
+        ("DUT-OMRON-image", "pixelwiseGT-new-PNG"),
+    ),
+    Benchmark(
+        # Its authors publish outlines for Matlab; masks travel with toolboxes only.
+        "sod",
+        "SOD",
+        "saliency",
+        300,
+        "http://elderlab.yorku.ca/SOD/",
+        (),
+        ("images", "masks"),
+    ),
+    Benchmark(
+        "pascal-s",
+        "PASCAL-S",
+        "saliency",
+        850,
+        "http://cbs.ic.gatech.edu/salobj/",
+        (
+            Source(
+                "salObj.zip",
+                "http://cbs.ic.gatech.edu/salobj/download/salObj.zip",
+                md5="e48b4e5deac08bddcaec55ce56e4d420",
+                parts={"datasets/imgs/pascal": "images", "datasets/masks/pascal": "graded"},
+            ),
+        ),
+        ("images", "masks"),
+        graded=True,
+        empty=5,
+    ),
+    _voc(2007, 5011, "06-Nov-2007", 460_032_000, "c52e279531787c972589f7e41ab4ae64"),
+    _voc(2012, 11540, "11-May-2012", 1_999_639_040, "6cd6e144f989b92b3379bac3b3de84fd"),
+    Benchmark(
+        "coco20k",
+        "COCO20K",
+        "coco",
+        19817,
+        "https://cocodataset.org/",
+        (
+            Source(
+                LIST,
+                # This commit's file cannot change; LOST has the same one.
+                "https://raw.githubusercontent.com/YangtaoWANG95/TokenCut/"
+                f"fed52cd5b60891baefd8ec7110dafa73be816ee1/datasets/{LIST}",
+                size=832_314,
+                md5="133cea5ffcea93dccbaeb62c38b24e7c",
+            ),
+            Source(
+                "annotations_trainval2014.zip",
+                f"{_COCO}annotations/annotations_trainval2014.zip",
+                size=252_872_794,
+                md5="0a379cfc70b0e71301e0f377548639bd",
+                parts={
+                    "annotations/instances_train2014.json": "annotations/instances_train2014.json"
+                },
+            ),
+            Source(
+                "train2014.zip",
+                f"{_COCO}zips/train2014.zip",
+                size=13_510_573_713,
+                md5="0da8c0bd3d6becc4dcb32757491aca88",
+                parts={"train2014": "train2014"},
+                only=LIST,  # a quarter of the archive
+            ),
+        ),
+        ("train2014", "annotations"),
+    ),
+)
+
+BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in _ALL}
+
+
+def find_benchmarks(names: Sequence[str]) -> list[Benchmark]:
+    """The benchmarks of these names in any case, each once; ``all`` stands for every one.
+
+    Raises:
+        DsegError: There is no such benchmark.
+    """
+    found: dict[str, Benchmark] = {}
+    for name in names:
+        if name.lower() == "all":
+            found |= BENCHMARKS
+        elif name.lower() in BENCHMARKS:
+            found[name.lower()] = BENCHMARKS[name.lower()]
+        else:
+            known = ", ".join(BENCHMARKS)
+            raise DsegError(f"no benchmark {name!r}: expected some of {known}, or all")
+    return list(found.values())

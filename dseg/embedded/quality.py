@@ -1,0 +1,100 @@
+"""How good an embedded base model is, on rendered images whose truth is known.
+
+Three measures, all our choice: what the auto-encoder loses (`reconstruction`), how well the noun's
+attention finds the object (`localisation`), and whether samples show what was asked for
+(`sample` with the kind classifier of `dseg.embedded.instruments`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from dseg.base_model.pipeline import decode, encode, timestep_at
+from dseg.method.attention import AttentionPlan
+from dseg.method.cut.crossmap import normalise, otsu
+from dseg.method.head import iou
+from dseg.method.prompts import item_seed
+from dseg.method.recording import noised, noun_prompt, record
+from dseg.method.resample import resize
+from dseg.method.synthesis import synthesise
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from dseg.datasets.opening import Samples
+
+PLAN = AttentionPlan((1,), 1, 64)  # what AttentionCut reads in the default run
+FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
+BATCH = 32
+
+
+def reconstruction(pipe: StableDiffusionPipeline, images: np.ndarray) -> float:
+    """Mean peak signal-to-noise ratio, in dB, of images uint8 (B, H, W, 3) after a round trip."""
+    restored = decode(pipe, encode(pipe, images)).astype(np.float64)
+    error = ((restored - images) ** 2).mean(axis=(1, 2, 3)) / 255**2
+    return float(np.mean(-10 * np.log10(error)))
+
+
+def noun_maps(pipe: StableDiffusionPipeline, samples: Samples) -> np.ndarray:
+    """The noun's cross map of each image, noised to `FRACTIONS`: float32 (n, h, w)."""
+    images = np.stack([sample.image() for sample in samples])
+    steps = [timestep_at(pipe, fraction) for fraction in FRACTIONS]
+    seeds = [item_seed(0, sample.id) for sample in samples]
+    noisy = noised(pipe, encode(pipe, images), seeds, steps)
+    phrases = [noun_prompt(sample.noun or "object") for sample in samples]
+    return record(pipe, noisy, steps, phrases, PLAN).cross[1].astype(np.float32)
+
+
+def localisation(maps: np.ndarray, samples: Samples, exponent: float = 1.0) -> float:
+    """Mean IoU of the maps' powers at Otsu's threshold with the true masks.
+
+    Args:
+        maps: (n, h, w), >= 0, of `noun_maps`.
+        samples: The n images, with masks.
+        exponent: Of each value; below 1 it compresses the range, so that a part that draws most
+            of the attention does not push the rest of the object below the threshold.
+    """
+    masks, truths = [], true_masks(samples)
+    for cross in maps:
+        values = normalise(resize(cross**exponent, (truths.shape[1], truths.shape[2])))
+        masks.append(values > otsu(values))
+    return mean_iou(np.stack(masks), truths)
+
+
+def true_masks(samples: Samples) -> np.ndarray:
+    """True masks bool (n, H, W) of renders, which have one size."""
+    truths = []
+    for sample in samples:
+        truth = sample.mask()
+        assert truth is not None  # a saliency layout has masks
+        truths.append(truth)
+    return np.stack(truths)
+
+
+def mean_iou(masks: np.ndarray, truths: np.ndarray) -> float:
+    """Mean IoU of masks with the true ones, both bool (n, H, W)."""
+    return float(iou(torch.from_numpy(masks), torch.from_numpy(truths)).double().mean())
+
+
+def sample(
+    pipe: StableDiffusionPipeline, prompts: Sequence[str], *, steps: int, guidance: float
+) -> np.ndarray:
+    """Images uint8 (n, H, W, 3) of prompts, the first ones drawn, for seeds of the prompts."""
+    parts = [
+        synthesise(
+            pipe,
+            prompts[start : start + BATCH],
+            [(0, 1)] * len(prompts[start : start + BATCH]),  # the attention is not looked at
+            [item_seed(0, text) for text in prompts[start : start + BATCH]],
+            steps=steps,
+            guidance=guidance,
+            record=(0.0, 1.0),
+            plan=PLAN,
+        ).images
+        for start in range(0, len(prompts), BATCH)
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,77 @@
+"""How long a run took from nothing to its results, however often it was interrupted.
+
+Computing time is added up in a file beside the artifacts, from the run that found none of them to
+the one that ended with all results. Later runs, which compute a part again, are not counted. The
+file is written anew every so often: of a part that is killed outright, little is lost.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+from dseg.files import write_json
+
+SPENT = ".seconds.json"  # beside the artifacts, while a run is not through
+BEAT = 30.0  # seconds between writing it
+
+
+@contextmanager
+def counted(artifacts: Path, results: Path, *, from_nothing: bool) -> Iterator[None]:
+    """Count the time of the ``with`` block, also where it fails or is interrupted.
+
+    Args:
+        artifacts: Folder of the profile's artifacts.
+        results: The file to write once a run from nothing is through: seconds, runs (how many
+            parts it was done in), cores, machine.
+        from_nothing: Whether this is the first part of a run.
+    """
+    file = artifacts / SPENT
+    before = {"seconds": 0.0, "runs": 0} if from_nothing else _read(file)
+    if before is None:  # a part of what was already through
+        yield
+        return
+    began, ended = time.monotonic(), Event()
+
+    def keep() -> None:
+        while not ended.wait(BEAT):
+            _write(file, _added(before, began))
+
+    _write(file, _added(before, began))
+    keeper = Thread(target=keep, daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+        spent = _added(before, began)
+        _write(file, spent)
+    facts: dict[str, object] = {"seconds": round(spent["seconds"]), "runs": int(spent["runs"])}
+    facts |= {"cores": os.cpu_count(), "machine": platform.machine()}
+    _write(results, facts)
+    file.unlink(missing_ok=True)
+
+
+def _added(before: dict[str, float], began: float) -> dict[str, float]:
+    return {
+        "seconds": before["seconds"] + time.monotonic() - began,
+        "runs": before["runs"] + 1,
+    }
+
+
+def _read(file: Path) -> dict[str, float] | None:
+    """What earlier parts took; None if no run is under way."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        return {"seconds": float(values["seconds"]), "runs": int(values["runs"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, values: Mapping[str, object]) -> None:
+    write_json(path, values)

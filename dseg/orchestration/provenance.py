@@ -1,0 +1,141 @@
+"""What a stage's output depends on besides its input files: source code, settings, base model.
+
+Snakemake and DVC see files only. A command like ``python -m dseg stage synthesis`` hides the
+modules it runs, so they are made inputs of its rule: the stage's module and what that imports from
+dseg, found by reading the source (nothing is imported here, which would take seconds).
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dseg.errors import DsegError
+from dseg.files import write_text
+
+PACKAGE = "dseg"
+# Their effect on a stage is in its settings file (the settings), or they have none on what it
+# writes (the version, errors, progress). As inputs, each new setting would make every artifact of
+# a run stale.
+NOT_INPUTS = re.compile(r"dseg(\.(errors|progress|settings(\..+)?))?")
+
+
+def sources(module: str, root: Path = Path()) -> list[Path]:
+    """The source files of ``module`` and of what it imports from dseg, directly or not.
+
+    Imports inside functions count, and so do the packages on the way (their ``__init__.py``).
+
+    Args:
+        module: Dotted name, like ``dseg.stages.synthesis``.
+        root: The folder that holds the package ``dseg``.
+
+    Returns:
+        Paths relative to ``root``, sorted.
+
+    Raises:
+        DsegError: There is no such module, or a source file does not parse.
+    """
+    found: dict[str, Path] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in found or NOT_INPUTS.fullmatch(name):
+            continue
+        path = _file(name, root)
+        if path is None:
+            raise DsegError(f"no module {name} in {root.resolve()}: is this the root of dseg?")
+        found[name] = path
+        todo += _imports(name, _parse(root / path), root)
+    return sorted(found.values())
+
+
+def declared_sections(module: str, root: Path = Path()) -> tuple[str, ...]:
+    """The settings a stage reads: the constant ``SECTIONS`` of its module.
+
+    It is a tuple of names; ``*OTHER`` in it stands for those of another such constant, which the
+    module has or imports.
+
+    Raises:
+        DsegError: The module is missing or has no such constant.
+    """
+    return _names(module, "SECTIONS", root)
+
+
+def _names(module: str, constant: str, root: Path) -> tuple[str, ...]:
+    path = _file(module, root)
+    for node in [] if path is None else _parse(root / path).body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            if constant in (alias.name for alias in node.names):
+                return _names(node.module, constant, root)
+        elif (
+            isinstance(node, ast.Assign)
+            and constant in (each.id for each in node.targets if isinstance(each, ast.Name))
+            and isinstance(node.value, ast.Tuple)
+        ):
+            return tuple(
+                name
+                for each in node.value.elts
+                for name in (
+                    _names(module, each.value.id, root)
+                    if isinstance(each, ast.Starred) and isinstance(each.value, ast.Name)
+                    else [str(ast.literal_eval(each))]
+                )
+            )
+    raise DsegError(f"{module}: expected a constant {constant} naming the settings that it reads")
+
+
+def write_stamp(path: Path, values: Mapping[str, Any]) -> None:
+    """Write settings as JSON, atomically, and only if they differ from what is there.
+
+    An unchanged file keeps its time of modification, by which Snakemake judges. A file that is
+    not there is written anew, so it is younger than artifacts that came from elsewhere: they look
+    stale until somebody who knows better (``reproduce``) says otherwise.
+    """
+    text = json.dumps(values, indent=1, sort_keys=True) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    write_text(path, text)
+
+
+def _file(module: str, root: Path) -> Path | None:
+    path = Path(*module.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if (root / candidate).is_file():
+            return candidate
+    return None
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise DsegError(f"{path}, line {error.lineno}: {error.msg}") from error
+
+
+def _imports(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
+    """The modules of the package that ``module`` imports, and the packages it lies in."""
+    for name in _imported_names(module, tree, root):
+        parts = name.split(".")
+        if parts[0] != PACKAGE:
+            continue
+        for end in range(1, len(parts) + 1):
+            # The last part of `from dseg.x import y` may be a module or a name in one.
+            if _file(".".join(parts[:end]), root) is not None:
+                yield ".".join(parts[:end])
+
+
+def _imported_names(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
+    yield module
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                path = _file(module, root)
+                package = module.split(".")
+                drop = node.level - (path is not None and path.name == "__init__.py")
+                base = ".".join([*package[: len(package) - drop], *([base] if base else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)

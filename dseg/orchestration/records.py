@@ -1,0 +1,122 @@
+"""Which files of a run are as its jobs wrote them: DVC's lock and Snakemake's records say so.
+
+The lock holds a hash of every output of the last run that went through; Snakemake's records hold
+the time of every output that a job has written, also of a run that was killed before DVC was told.
+A file that neither of them knows as it is was changed by something else.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from dseg.errors import DsegError
+from dseg.files import write_atomically
+
+RECORDS, UNFINISHED = Path(".snakemake/metadata"), Path(".snakemake/incomplete")
+
+
+def locked_outputs(lock: Path) -> dict[str, str]:
+    """The MD5 of each output in a dvc.lock, by path; none if there is no such file.
+
+    Raises:
+        DsegError: It is empty or damaged.
+    """
+    if not lock.exists():
+        return {}
+    try:
+        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].values()
+        return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", ())}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, yaml.YAMLError) as error:
+        raise DsegError(
+            f"{lock}: empty or damaged, so no results can be held against it: take it from git "
+            "again (`git checkout`), or remove it, and all results count as new"
+        ) from error
+
+
+def changed_by_hand(
+    folders: Collection[str], locked: Mapping[str, str], cache: Path, since: float
+) -> dict[Path, str | None]:
+    """The files that are not as a job wrote them, with the MD5 that they should have, if known.
+
+    Args:
+        folders: Outputs of stages, files or folders, that differ from the lock.
+        locked: The MD5 of each output in the lock; a folder's is that of a list in the cache.
+        cache: DVC's cache of files by MD5.
+        since: When all outputs were last as the lock says, in seconds; 0 if that is not known. A
+            job that ended before did not change a file since.
+    """
+    times, unfinished = dict(_records()), {*_names(UNFINISHED)}
+    changed: dict[Path, str | None] = {}
+    for folder in map(Path, folders):
+        known = _listed(folder, locked.get(folder.as_posix()), cache)
+        files = [folder] if folder.is_file() else sorted(folder.rglob("*"))
+        for path in files:
+            if not path.is_file() or (path.name.startswith(".") and path != folder):
+                continue
+            names = [path.as_posix(), *(parent.as_posix() for parent in path.parents)]
+            if unfinished.intersection(names):  # Snakemake computes it anew
+                continue
+            computed = max((times[name] for name in names if name in times), default=0.0)
+            right = known.get(path)
+            if path.stat().st_mtime <= computed and (computed > since or right is None):
+                continue
+            if right is None or _md5(path) != right:
+                changed[path] = right
+    return changed
+
+
+def restore(path: Path, md5: str | None, cache: Path) -> bool:
+    """Take a file from DVC's cache, if it is there, whole; whether it was."""
+    stored = cache / (md5 or "none")[:2] / (md5 or "none")[2:]
+    if not stored.is_file() or _md5(stored) != md5:
+        return False
+    write_atomically(path, lambda temporary: shutil.copyfile(stored, temporary))
+    return True
+
+
+def _listed(folder: Path, md5: str | None, cache: Path) -> dict[Path, str]:
+    """The MD5 of each file of an output, as far as the cache knows."""
+    if md5 is None:
+        return {}
+    if not md5.endswith(".dir"):
+        return {folder: md5}
+    try:
+        entries = json.loads((cache / md5[:2] / md5[2:]).read_text(encoding="utf-8"))
+        return {folder / entry["relpath"]: entry["md5"] for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _records() -> Iterator[tuple[str, float]]:
+    """The outputs of jobs that ended, and the time that each had then."""
+    for name, file in _names(RECORDS).items():
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+            # A little more, since times are kept in floating point.
+            yield name, float(values["endtime"]) + 0.01
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+
+
+def _names(folder: Path) -> dict[str, Path]:
+    """Snakemake's files about outputs: a name is base64, its parts folders that begin with @."""
+    names = {}
+    for at, _, files in os.walk(folder):
+        above = "".join(part.removeprefix("@") for part in Path(at).relative_to(folder).parts)
+        for file in files:
+            try:
+                names[base64.urlsafe_b64decode(above + file).decode()] = Path(at, file)
+            except ValueError:
+                continue
+    return names
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

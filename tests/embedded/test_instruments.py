@@ -1,0 +1,67 @@
+"""The instruments: what they learn from few renders, and that they can be read back."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dseg.embedded import instruments
+from dseg.errors import DsegError
+from dseg.stages import instruments as stage
+from dseg.stages import world
+from dseg.world.splits import draw_split
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return instruments.instrument_scenes("classifier", 0, 600, 64)
+
+
+def test_the_classifier_learns_the_kinds(scenes):
+    model = instruments.train_classifier(scenes, epochs=4, seed=0)
+    held_out = draw_split("val", 7, 96)
+    named = instruments.name_kinds(model, held_out.images)
+    assert np.mean([a == b for a, b in zip(named, held_out.kinds, strict=True)]) > 0.8
+
+
+def test_training_is_the_same_for_the_same_seed(scenes):
+    few = instruments.instrument_scenes("classifier", 0, 64, 64)
+    first, second = (instruments.train_classifier(few, epochs=1, seed=3) for _ in range(2))
+    named = [instruments.name_kinds(model, few.images) for model in (first, second)]
+    assert named[0] == named[1]
+
+
+def test_the_segmenter_learns_the_masks():
+    scenes = instruments.instrument_scenes("segmenter", 0, 256, 64)
+    network, _ = instruments.train_segmenter(scenes, epochs=3, seed=0)
+    held_out = draw_split("val", 7, 32)
+    masks = instruments.oracle_masks(network, held_out.images)
+    overlap = (masks & held_out.masks).sum((1, 2)) / (masks | held_out.masks).sum((1, 2))
+    assert masks.shape == (32, 64, 64) and overlap.mean() > 0.6
+
+
+def test_instruments_see_no_image_of_an_evaluation_split_nor_of_each_other():
+    pictures = [
+        instruments.instrument_scenes("classifier", 0, 12, 64).images,
+        instruments.instrument_scenes("segmenter", 0, 12, 64).images,
+        draw_split("val", 0, 12).images,
+        draw_split("test", 0, 12).images,
+    ]
+    flat = np.concatenate(pictures).reshape(48, -1)
+    assert len(np.unique(flat, axis=0)) == 48
+
+
+def test_the_stage_writes_what_can_be_read_back(tmp_path):
+    settings = SimpleNamespace(
+        seed=0,
+        world=SimpleNamespace(size=64, images={"val": 6}, shift_strength=0.5),
+        instruments=SimpleNamespace(images=24, epochs=1),
+    )
+    world.run(settings, "val", tmp_path / "val")
+    stage.run(settings, tmp_path / "val", tmp_path / "out")
+    images = draw_split("val", 0, 3).images
+    assert len(instruments.name_kinds(stage.read_classifier(tmp_path / "out"), images)) == 3
+    masks = instruments.oracle_masks(stage.read_segmenter(tmp_path / "out"), images)
+    assert masks.shape == (3, 64, 64) and masks.dtype == bool
+    with pytest.raises(DsegError, match="no such file; run the stage instruments"):
+        stage.read_classifier(tmp_path / "elsewhere")
