@@ -42,11 +42,13 @@ def test_a_batch_too_large_is_refused_before_loading(
     prompts: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "out.safetensors"
-    message = r"not enough memory on cpu: .* a pass with inversion\.batch_size 1000000000\)"
+    monkeypatch.setattr("dseg.base_model.loading.free_bytes", lambda device: 2**24)
+    message = r"not enough memory on cpu: .* a pass with inversion\.batch_size 4096\)"
     with pytest.raises(DsegError, match=message):
-        inversion.run(make(inversion={"batch_size": 10**9}), synthesis[0], prompts, out)
+        inversion.run(make(inversion={"batch_size": 4096}), synthesis[0], prompts, out)
     assert not out.exists() and capsys.readouterr().err == ""
 
 
