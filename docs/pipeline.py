@@ -30,9 +30,8 @@ PLACES = {
     "claims": (7, 2, "of the paper, held to rules"),
 }
 # Rules that do the same to given images as another to synthetic ones.
-SAME = {"benchmark_inversion": "inversion", "recording_masks": "attentioncut"}
-# Rules that only say when folders are whole, and the target of everything.
-LEFT_OUT = re.compile(r"all|\w+_index|predictions_\w+|heads_\w+")
+SAME = {"benchmark_inversion": "inversion", "world_split": "world"}
+LEFT_OUT = ("all", "world")  # targets, which make nothing
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 150, 46, 40, 34, 10
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#1b2a3a;text-anchor:middle}"
@@ -46,12 +45,10 @@ def graph() -> dict[str, set[str]]:
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "--quiet", "all"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     labels = re.findall(r'(\d+)\[label = "(\w+)"', said)
-    names = {number: SAME.get(name, name) for number, name in labels}
-    reads: dict[str, set[str]] = {
-        name: set() for name in names.values() if not LEFT_OUT.fullmatch(name)
-    }
+    names = {number: SAME.get(name, name) for number, name in labels if name not in LEFT_OUT}
+    reads: dict[str, set[str]] = {name: set() for name in names.values()}
     for source, target in re.findall(r"(\d+) -> (\d+)", said):
-        if {names[source], names[target]} <= reads.keys() and names[source] != names[target]:
+        if source in names and target in names and names[source] != names[target]:
             reads[names[target]].add(names[source])
     return reads
 

@@ -51,7 +51,6 @@ STAGES = {
     "figures": "the summary, images and masks -> figures",
     "claims": "the summary -> verdicts on the paper's claims",
     "tracking": "results -> MLflow",
-    "index": "write the indices of folders of shards",
     "instruments": "renders -> classifier and segmenter that judge",
     "base-curve": "measure the checkpoints of the base model",
     "base-card": "measure the base model and write its card",

@@ -23,11 +23,10 @@ from dseg.errors import DsegError
 from dseg.files import write_atomically
 from dseg.settings.fields import Section, Text, Texts
 
-INDEX_NAME = "index.parquet"
 Kind = Literal["images", "latents", "masks"]
 """What shards hold: images, with the attention on them where it was recorded; latents of images on
 their way to noise; or masks of images, whoever made them."""
-_SHARD_NAME = re.compile(r"(\d{5})-of-(\d{5})\.safetensors")
+SHARD_NAME = re.compile(r"(\d{5})-of-(\d{5})\.safetensors")
 
 
 class ShardAbout(Section):
@@ -190,38 +189,6 @@ def read_shards(
     _check_unique(ids, Path(paths[0]).parent)
     joined = {name: np.concatenate([part.fields[name] for part in parts]) for name in first.fields}
     return Shard(first.kind, first.stage, first.settings_hash, ids, joined)
-
-
-def write_index(folder: str | os.PathLike[str]) -> Path:
-    """Write ``index.parquet`` (id, shard, row) beside the shards of a folder, atomically.
-
-    Raises:
-        DsegError: The folder holds no shards, not all of them, those of two different runs, or
-            an id twice.
-    """
-    import pandas as pd  # here, since reading shards should not cost half a second of start-up
-
-    folder = Path(folder)
-    names = sorted(path.name for path in folder.glob("*") if _SHARD_NAME.fullmatch(path.name))
-    if not names:
-        raise DsegError(f"{folder}: no shards to index")
-    count = int(names[0][9:14])
-    if names != [shard_name(index, count) for index in range(count)]:
-        raise DsegError(
-            f"{folder}: expected the {count} shards {shard_name(0, count)} ..., found "
-            f"{len(names)}, up to {names[-1]}: remove those of an older run, make the missing ones"
-        )
-    rows: list[tuple[str, str, int]] = []
-    stage = None
-    for name in names:
-        _, about = open_shard(folder / name, stage=stage)
-        stage = about.stage
-        rows += [(item, name, row) for row, item in enumerate(about.ids)]
-    _check_unique([item for item, _, _ in rows], folder)
-    table = pd.DataFrame(rows, columns=["id", "shard", "row"]).astype({"row": "int32"})
-    path = folder / INDEX_NAME
-    write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))
-    return path
 
 
 def open_shard(

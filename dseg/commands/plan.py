@@ -59,7 +59,7 @@ def run(profile: str = DEFAULT_PROFILE, calibrate: bool = False) -> None:
     if calibrate:
         _calibrate(settings, folder, file)
     geometry = read_geometry(settings, folder)
-    stages = count_stages(settings, geometry, _benchmarks_of(plan), plan.inverted())
+    stages = count_stages(settings, geometry, plan.sizes())
     found = read_calibration(settings, file)
     print(report(profile, stages, found, shutil.disk_usage(".").free))
 
@@ -217,12 +217,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, one core"
-
-
-def _benchmarks_of(plan: Plan) -> dict[str, list[str]]:
-    settings = plan.settings
-    methods = [*settings.recordings, *settings.mask_recordings, *settings.variants]
-    return {name: plan.benchmarks_of(name) for name in methods}
 
 
 def _key(settings: Settings) -> str:

@@ -46,11 +46,11 @@ def open_samples(
 
 
 def group_shards(shards: Sequence[Path]) -> dict[tuple[str, str], list[Path]]:
-    """Shards ``.../<method>/<benchmark>/<shard>`` by method and benchmark."""
+    """Shards ``.../<benchmark>/<method>/<shard>`` by method and benchmark."""
     groups: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(shards):
-        groups.setdefault((path.parent.parent.name, path.parent.name), []).append(path)
-    return groups
+        groups.setdefault((path.parent.name, path.parent.parent.name), []).append(path)
+    return dict(sorted(groups.items()))
 
 
 def training_count(shards: Sequence[Path]) -> int:

@@ -6,19 +6,16 @@ masks by other methods than AttentionCut, round trips, evaluation, tables and fi
 counted.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from dseg.artifacts.shards import shard_count
 from dseg.method.inversion import grid, snap
 from dseg.orchestration.calibration import Rates
 from dseg.settings.run import (
-    MAIN_MASKS,
-    MAIN_SYNTHESIS,
-    ORACLE_MASKS,
+    ATTENTIONCUT,
     RENDERS,
+    TRUE_MASKS,
     FeaturesSettings,
-    InversionSettings,
     Settings,
     SynthesisSettings,
 )
@@ -50,7 +47,7 @@ class Stage:
     """Work of one stage.
 
     Attributes:
-        name: As its folder of artifacts.
+        name: What is made; synthetic images by their folder of artifacts.
         jobs: Snakemake's.
         images: Images that something is computed of, each as often as it is.
         work: How many of each rate of `Rates`.
@@ -86,172 +83,114 @@ class Stage:
 
 
 def count_stages(
-    settings: Settings,
-    geometry: Geometry,
-    benchmarks_of: Mapping[str, Sequence[str]],
-    inverted: Sequence[tuple[str, str]],
+    settings: Settings, geometry: Geometry, folders: Mapping[str, tuple[int, int]]
 ) -> list[Stage]:
     """The stages of a run in the order of the method.
 
     Args:
         settings: All of them.
         geometry: Of the base model.
-        benchmarks_of: The benchmarks on which each recording and each variant is run.
-        inverted: Which benchmarks are inverted, and how: (name of the inversion, benchmark).
+        folders: Shards and images of each folder of sets, as `RunShards.sizes`.
     """
-    images = {name: benchmark.taken for name, benchmark in settings.benchmarks.items()}
-    count = settings.images_of(MAIN_SYNTHESIS)
-    on_benchmarks = [
-        (settings.inverted(name), images[benchmark], settings.inverted(name).items_per_shard)
-        for name, benchmark in inverted
-    ]
-    return [
-        _synthesis(settings.synthesis, settings, geometry, count),
-        _masks("masks", [(count, settings.synthesis.items_per_shard)], geometry),
-        *_mask_sets(settings, geometry),
-        _inversion(geometry, "inversion", _inverted_images(settings, MAIN_SYNTHESIS)),
-        *_further_syntheses(settings, geometry),
-        _inversion(geometry, "benchmark_inversion", on_benchmarks),
-        _recording(settings, geometry, benchmarks_of, images),
-        _masks(
-            "recording_masks",
-            [
-                (images[benchmark], settings.recording.items_per_shard)
-                for name in settings.recordings
-                for benchmark in benchmarks_of[name]
-            ],
-            geometry,
-        ),
-        _head(settings, geometry),
-        _predictions(settings, geometry, benchmarks_of, images),
-    ]
-
-
-def _in_shards(settings: Settings, synthesis: str, first: int | None) -> int:
-    """Images of the shards that hold the first so many of a synthesis; None: of all."""
-    per_shard = settings.synthesised(synthesis).items_per_shard
-    count = settings.images_of(synthesis)
-    return min(count, per_shard * shard_count(count if first is None else first, per_shard))
-
-
-def _inverted_images(
-    settings: Settings, synthesis: str
-) -> list[tuple[InversionSettings, int, int]]:
-    """Of every inversion that some head reads of a synthesis: how, images, images in a shard."""
-    most: dict[str, int] = {}
-    for name in settings.variants:
-        features, head = settings.variant(name)
-        if head.input == "features" and head.synthesis == synthesis:
-            count = _in_shards(settings, synthesis, head.prompts)
-            most[features.inversion] = max(count, most.get(features.inversion, 0))
-    per_shard = settings.synthesised(synthesis).items_per_shard
-    return [(settings.inverted(name), most[name], per_shard) for name in sorted(most)]
-
-
-def _further_syntheses(settings: Settings, geometry: Geometry) -> list[Stage]:
-    """Images, masks and latents of other syntheses, as far as a head learns from them."""
-    learnt = {settings.variant(name)[1].synthesis for name in settings.variants}
-    names = sorted(learnt & {*settings.syntheses})
-    drawn = [name for name in names if name != RENDERS]
+    kinds: dict[str, dict[str, tuple[int, int]]] = {}
+    for folder, size in folders.items():
+        kind, _, rest = folder.partition("/")
+        kinds.setdefault(kind, {})[rest] = size
+    masks = {name: size for name, size in kinds.get("masks", {}).items() if not _is_true(name)}
+    predicted = {name: size for name, size in masks.items() if _way(name) in settings.variants}
+    others = {
+        name: size
+        for name, size in masks.items()
+        if name not in predicted and _way(name) not in (ATTENTIONCUT, *settings.recordings)
+    }
+    cut = {name: size for name, size in masks.items() if name not in predicted | others}
+    pixels = geometry.image[0] * geometry.image[1]
     stages = [
-        replace(
-            _synthesis(settings.synthesised(name), settings, geometry, settings.images_of(name)),
-            name=f"syntheses/{name}",
-        )
-        for name in drawn
+        *(
+            _synthesis(f"images/{name}", settings.synthesised(name), settings, geometry, size)
+            for name, size in kinds.get("images", {}).items()
+            if name != RENDERS
+        ),
+        # A bool and a float16 for each pixel.
+        _stage("masks", cut, {"cutting": _images(cut)}, 3 * pixels * _images(cut)),
+        _stage("masks by others", others, {}, pixels * _images(others)),
+        _latents(settings, geometry, kinds.get("latents", {})),
+        _attention(settings, geometry, kinds.get("attention", {})),
+        _head(settings, geometry),
+        _predictions(settings, geometry, predicted),
     ]
-    runs = [run for name in names for run in _inverted_images(settings, name)]
-    if drawn:
-        cut = [(settings.images_of(n), settings.synthesised(n).items_per_shard) for n in drawn]
-        stages.append(_masks("syntheses_masks", cut, geometry))
-    if runs:
-        stages.append(_inversion(geometry, "syntheses_inversion", runs))
-    return stages
+    return [stage for stage in stages if stage.jobs]
+
+
+def _way(folder: str) -> str:
+    return folder.rpartition("/")[2]
+
+
+def _is_true(folder: str) -> bool:
+    """Whether masks are rendered with their images, which takes next to no time."""
+    return _way(folder) == TRUE_MASKS
+
+
+def _images(sizes: Mapping[str, tuple[int, int]]) -> int:
+    return sum(images for _, images in sizes.values())
+
+
+def _stage(
+    name: str, sizes: Mapping[str, tuple[int, int]], work: Mapping[str, int], size: int
+) -> Stage:
+    return Stage(name, sum(jobs for jobs, _ in sizes.values()), _images(sizes), work, size)
 
 
 def _synthesis(
-    chosen: SynthesisSettings, settings: Settings, geometry: Geometry, count: int
+    name: str,
+    chosen: SynthesisSettings,
+    settings: Settings,
+    geometry: Geometry,
+    size: tuple[int, int],
 ) -> Stage:
+    jobs, count = size
     low, high = settings.attention.timesteps
     total = geometry.train_timesteps
     # As DDIM spaces them, up to the offset of one timestep.
     timesteps = [index * (total // chosen.steps) for index in range(chosen.steps)]
     recorded = sum(low * total <= timestep + 1 <= high * total for timestep in timesteps)
     return Stage(
-        "synthesis",
-        shard_count(count, chosen.items_per_shard),
+        name,
+        jobs,
         count,
         {
             "sampling": count * (chosen.steps - recorded),
             "recording": count * recorded,
             "decoding": count,
         },
-        count * (_image(geometry) + _attention(settings, geometry)),
+        count * (_image(geometry) + _maps(settings, geometry)),
         guided=chosen.guidance > 1,
     )
 
 
-def _masks(name: str, runs: Sequence[tuple[int, int]], geometry: Geometry) -> Stage:
-    """Of runs as (number of images, images in a shard)."""
-    # A bool and a float16 for each pixel.
-    size = 3 * geometry.image[0] * geometry.image[1]
-    jobs = sum(shard_count(count, per_shard) for count, per_shard in runs)
-    images = sum(count for count, _ in runs)
-    return Stage(name, jobs, images, {"cutting": images}, images * size)
-
-
-def _mask_sets(settings: Settings, geometry: Geometry) -> list[Stage]:
-    """The masks of other methods that some head learns or that judge others; often none."""
-    most: dict[str, int] = {}
-    for name in settings.variants:
-        head = settings.variant(name)[1]
-        if head.synthesis == MAIN_SYNTHESIS and head.masks != MAIN_MASKS:
-            count = _in_shards(settings, MAIN_SYNTHESIS, head.prompts)
-            most[head.masks] = max(count, most.get(head.masks, 0))
-    per_shard, scored = settings.synthesis.items_per_shard, settings.instruments.scored
-    if scored is not None:
-        judged = _in_shards(settings, MAIN_SYNTHESIS, scored)
-        most[ORACLE_MASKS] = max(judged, most.get(ORACLE_MASKS, 0))
-    jobs = sum(shard_count(count, per_shard) for count in most.values())
-    images = sum(most.values())
-    size = images * geometry.image[0] * geometry.image[1]  # a bool for each pixel
-    return [Stage("mask_sets", jobs, images, size=size)] if most else []
-
-
-def _inversion(
-    geometry: Geometry, name: str, runs: Sequence[tuple[InversionSettings, int, int]]
-) -> Stage:
-    """Of runs as (how, number of images, images in a shard)."""
+def _latents(settings: Settings, geometry: Geometry, sizes: Mapping[str, tuple[int, int]]) -> Stage:
     total, (channels, height, width) = geometry.train_timesteps, geometry.latents
-    jobs, images, passing, latents = 0, 0, 0, 0
-    for chosen, count, per_shard in runs:
+    passing, kept = 0, 0
+    for folder, (_, images) in sizes.items():
+        chosen = settings.inverted(_way(folder))
         last = max(snap(fraction, chosen.steps, total) for fraction in chosen.timesteps)
         steps = sum(timestep < last for timestep in grid(chosen.steps, total))
-        jobs += shard_count(count, per_shard)
-        images += count
-        passing += count * steps * max(1, chosen.fixed_point)
-        latents += count * len(chosen.timesteps)
-    size = latents * 2 * channels * height * width
-    return Stage(name, jobs, images, {"passing": passing, "encoding": images}, size)
+        passing += images * steps * max(1, chosen.fixed_point)
+        kept += images * len(chosen.timesteps)
+    work = {"passing": passing, "encoding": _images(sizes)}
+    return _stage("latents", sizes, work, kept * 2 * channels * height * width)
 
 
-def _recording(
-    settings: Settings,
-    geometry: Geometry,
-    benchmarks_of: Mapping[str, Sequence[str]],
-    images: Mapping[str, int],
+def _attention(
+    settings: Settings, geometry: Geometry, sizes: Mapping[str, tuple[int, int]]
 ) -> Stage:
-    jobs, total, looking, encoding, size = 0, 0, 0, 0, 0
-    for name in [*settings.recordings, *settings.mask_recordings]:
-        recording = settings.recorded(name)
-        for count in (images[benchmark] for benchmark in benchmarks_of[name]):
-            jobs += shard_count(count, recording.items_per_shard)
-            total += count
-            looking += count * len(recording.timesteps)
-            encoding += count if recording.latents == "noise" else 0
-            attention = _attention(settings, geometry, recording.affinity_stride)
-            size += count * (_image(geometry) + attention)
-    return Stage("recording", jobs, total, {"looking": looking, "encoding": encoding}, size)
+    work, size = {"looking": 0, "encoding": 0}, 0
+    for folder, (_, images) in sizes.items():
+        recording = settings.recorded(_way(folder))
+        work["looking"] += images * len(recording.timesteps)
+        work["encoding"] += images if recording.latents == "noise" else 0
+        size += images * (_image(geometry) + _maps(settings, geometry, recording.affinity_stride))
+    return _stage("attention", sizes, work, size)
 
 
 def _head(settings: Settings, geometry: Geometry) -> Stage:
@@ -271,30 +210,22 @@ def _head(settings: Settings, geometry: Geometry) -> Stage:
 
 
 def _predictions(
-    settings: Settings,
-    geometry: Geometry,
-    benchmarks_of: Mapping[str, Sequence[str]],
-    images: Mapping[str, int],
+    settings: Settings, geometry: Geometry, sizes: Mapping[str, tuple[int, int]]
 ) -> Stage:
-    jobs, total, masks, describing = 0, 0, 0, 0
-    for name in settings.variants:
-        features, head = settings.variant(name)
-        per_shard = settings.inverted(features.inversion).items_per_shard
-        for count in (images[benchmark] for benchmark in benchmarks_of[name]):
-            jobs += shard_count(count, per_shard)
-            total += count
-            masks += count * head.seeds
-            if head.input == "features":
-                describing += count * len(features.timesteps)
+    masks, describing = 0, 0
+    for folder, (_, images) in sizes.items():
+        features, head = settings.variant(_way(folder))
+        masks += images * head.seeds
+        describing += images * len(features.timesteps) if head.input == "features" else 0
     size = masks * geometry.image[0] * geometry.image[1]
-    return Stage("predictions", jobs, total, {"describing": describing}, size)
+    return _stage("predictions", sizes, {"describing": describing}, size)
 
 
 def _image(geometry: Geometry) -> int:
     return 3 * geometry.image[0] * geometry.image[1]
 
 
-def _attention(settings: Settings, geometry: Geometry, stride: int | None = None) -> int:
+def _maps(settings: Settings, geometry: Geometry, stride: int | None = None) -> int:
     """Bytes of the recorded attention of an image; of self-attention at another stride, if any."""
     chosen = settings.attention
     cells = _cells(geometry, stride or chosen.affinity_stride)

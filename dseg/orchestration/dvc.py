@@ -2,9 +2,9 @@
 
 A stage of DVC is what one target of the workflow asks for: a folder of artifacts or results with
 all rules that write into it, or of heads and predictions the folders of one set of variants, so
-that a changed variant makes no other set stale. Its command lets Snakemake run these rules and no
-others, so DVC alone decides what is run. The graph is read from a dry run; the files in git are
-held against it by a test.
+that a changed variant makes no other set stale (`RunShards.targets`). Its command lets Snakemake
+run these rules and no others, so DVC alone decides what is run. The graph is read from a dry run;
+the files in git are held against it by a test.
 """
 
 import os
@@ -24,21 +24,16 @@ from dseg.orchestration.plan import MODEL_INDEX, Plan
 from dseg.reporting import ablations, comparison
 from dseg.settings.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, profile_params
 from dseg.settings.reading import load_settings
-from dseg.settings.run import Settings
+from dseg.settings.run import ATTENTIONCUT, Settings
 
 HEADER = "# Derived from the workflow by `dseg stage dvc --profile {profile}`; not to be edited.\n"
 ALL = "all"
-HEADS = "heads"  # heads are of their sets
 SETTINGS = "settings"
 SETTINGS_CODE = Path("dseg/settings")
-# Folders whose folders, of one variant each, are of a stage only with others of their set.
-BY_VARIANT = ("head", "predictions")
-# Folders that hold one folder for each of a set, and the set. What reads them all watches the set:
-# a dependency that is gone from dvc.yaml is nothing that DVC would notice.
-NAMED_BY = {"predictions": "variants", "recording_masks": "recordings"}
-# The targets of sets of variants.
-_SET = re.compile(r"(?:heads|predictions)_(\w+)")
-_RULE = re.compile(r"^(?:local)?rule (\w+):$")
+# What makes masks of the benchmarks, a folder each. Stages that read them all watch these: a
+# dependency that is gone from dvc.yaml is nothing that DVC would notice.
+METHODS = ("recordings", "variants")
+_RULE = re.compile(r"^(?:local)?rule ([\w-]+):$")
 _FILES = re.compile(r"^    (input|output): (.+)$")
 
 
@@ -83,10 +78,11 @@ def document(profile: str, jobs: Sequence[Job]) -> str:
     paths = profile_params(profile)
     root = os.path.relpath(".", dvc_file(profile).parent)
     own = [yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in paths[1:]]
-    stages = stages_of(jobs, profile, {key for part in own for key in part})
+    settings = load_settings(paths[0], paths[1:])
+    stages = stages_of(jobs, settings, {key for part in own for key in part})
     if root != ".":
         stages = {name: {"wdir": root, **stage} for name, stage in stages.items()}
-    shown = shown_by_dvc(load_settings(paths[0], paths[1:]), root)
+    shown = shown_by_dvc(settings, root)
     shown["params"] = [os.path.normpath(f"{root}/{path}") for path in paths]
     text = yaml.safe_dump({"stages": stages, **shown}, sort_keys=False, width=100)
     return HEADER.format(profile=profile) + text
@@ -119,12 +115,12 @@ def shown_by_dvc(settings: Settings, root: str) -> dict[str, Any]:
         }
     files |= {
         "synthetic-images": {
-            "path": f"{artifacts}/synthesis",
+            "path": f"{artifacts}/images/{settings.head.synthesis}",
             "type": "dataset",
             "desc": "Synthetic images with the attention of their nouns",
         },
         "synthetic-masks": {
-            "path": f"{artifacts}/masks",
+            "path": f"{artifacts}/masks/{settings.head.synthesis}/{ATTENTIONCUT}",
             "type": "dataset",
             "desc": "Their masks by AttentionCut",
         },
@@ -157,7 +153,7 @@ def jobs_of_run(jobs: Sequence[Job]) -> list[Job]:
     """
     needed = set().union(*(job.inputs for job in jobs if job.rule == ALL))
     kept: list[Job] = []
-    left = [job for job in jobs if job.rule not in (ALL, HEADS)]
+    left = [job for job in jobs if job.rule != ALL]
     while found := [job for job in left if job.outputs & needed]:
         kept += found
         left = [job for job in left if not job.outputs & needed]
@@ -167,22 +163,24 @@ def jobs_of_run(jobs: Sequence[Job]) -> list[Job]:
 
 
 def stages_of(
-    jobs: Sequence[Job], profile: str, own: Collection[str] = ()
+    jobs: Sequence[Job], settings: Settings, own: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
     """DVC's stages, in the order of the graph.
 
     Args:
         jobs: The jobs of the run.
-        profile: Name of the profile.
+        settings: The profile's.
         own: The sections that the profile's own params.yaml says.
     """
+    profile = settings.profile
+    predicted = tuple(f"artifacts/{profile}/masks/{name}/" for name in settings.benchmarks)
     inputs = set().union(*(job.inputs for job in jobs))
     stamps = {path for path in inputs if path.startswith(f"artifacts/{profile}/settings/")}
     stages = {SETTINGS: _settings_stage(stamps, profile)} if stamps else {}
     for folders, group in _in_order(_groups(jobs)).items():
         deps = _watched(set().union(*(job.inputs for job in group))) - folders
         sets: dict[str, list[str]] = {}
-        for name in sorted({NAMED_BY[kind] for kind in map(_kind, deps) if kind in NAMED_BY}):
+        for name in METHODS if any(path.startswith(predicted) for path in deps) else ():
             file = (PROFILES / profile / PARAMS).as_posix() if name in own else PARAMS
             sets.setdefault(file, []).append(name)
         stage = {
@@ -191,7 +189,7 @@ def stages_of(
             "params": [{file: names} for file, names in sets.items()],
             "outs": [_out(folder) for folder in sorted(folders)],
         }
-        stages[_title(folders, group)] = {key: value for key, value in stage.items() if value}
+        stages[_title(group)] = {key: value for key, value in stage.items() if value}
     return stages
 
 
@@ -199,7 +197,7 @@ def _groups(jobs: Sequence[Job]) -> dict[frozenset[str], list[Job]]:
     """The jobs of each stage, by the folders that they write to."""
     groups: dict[frozenset[str], list[Job]] = {}  # by what they have in common
     for job in sorted(jobs, key=lambda job: (job.rule, sorted(job.outputs))):
-        own = frozenset(_unit(path) for path in job.outputs or job.inputs)
+        own = frozenset(_folder(path) for path in job.outputs or job.inputs)
         sharing = [units for units in groups if units & own]
         others = [other for units in sharing for other in groups.pop(units)]
         groups[own.union(*sharing)] = [*others, job]
@@ -209,13 +207,10 @@ def _groups(jobs: Sequence[Job]) -> dict[frozenset[str], list[Job]]:
     }
 
 
-def _title(folders: Iterable[str], group: Iterable[Job]) -> str:
-    """Folders of artifacts are named for what they hold, those of results for their rule."""
-    rules = sorted({job.rule for job in group})
-    kinds = {_kind(folder) for folder in folders}
-    title = rules[0] if len(kinds) > 1 else kinds.pop()
-    sets = [match[1] for rule in rules if (match := _SET.fullmatch(rule))]
-    return "-".join([title, *sets])
+def _title(group: Sequence[Job]) -> str:
+    """The target that asks for the whole of it, or else the rule that makes it."""
+    asking = {job.rule for job in group if job.target and not job.outputs}
+    return min(asking or {job.rule for job in group})
 
 
 def _out(folder: str) -> Any:
@@ -236,15 +231,12 @@ def _command(group: Sequence[Job], profile: str) -> str:
 
 
 def _targets(group: Sequence[Job]) -> list[str]:
-    """The rules to ask for, and files that none of these needs, such as of a folder in part."""
-    asked = [job for job in group if job.target]
-    left = [job for job in group if not job.target]
-    for job in asked:  # grows: what they need, and what that needs
-        asked += [other for other in left if other.outputs & job.inputs]
-        left = [other for other in left if not other.outputs & job.inputs]
-    read = set().union(*(job.inputs for job in left))
-    files = [min(job.outputs) for job in left if not job.outputs & read]
-    return sorted({job.rule for job in group if job.target}) + sorted(files)
+    """The rules to ask for: without one Snakemake would make everything."""
+    targets = sorted({job.rule for job in group if job.target})
+    if not targets:
+        rules = ", ".join(sorted({job.rule for job in group}))
+        raise DsegError(f"no target asks for what is made by {rules}: add one to Plan.targets")
+    return targets
 
 
 def _settings_stage(stamps: Iterable[str], profile: str) -> dict[str, Any]:
@@ -263,25 +255,10 @@ def _settings_stage(stamps: Iterable[str], profile: str) -> dict[str, Any]:
     }
 
 
-def _unit(path: str) -> str:
-    """What is of one stage: a folder of artifacts or results, or that of one variant in it."""
-    parts = Path(path).parts
-    return "/".join(parts[: 4 if _kind(path) in BY_VARIANT else 3])
-
-
 def _folder(path: str) -> str:
-    """The folder of artifacts or results that a file belongs to.
-
-    artifacts/<profile>/<folder>, or artifacts/<profile>/<folder>/<name> where a folder holds one
-    for each variant, inversion, recording or mask method.
-    """
+    """The folder of artifacts or results that a file lies in; a file beside them is its own."""
     parts = Path(path).parts
-    return "/".join(parts[: min(max(len(parts) - 1, 3), 4)])
-
-
-def _kind(path: str) -> str:
-    """The <folder> of artifacts/<profile>/<folder>, results likewise; empty for what lies above."""
-    return "".join(Path(path).parts[2:3])
+    return "/".join(parts[: max(len(parts) - 1, 3)])
 
 
 def _watched(paths: Iterable[str]) -> set[str]:
@@ -290,7 +267,7 @@ def _watched(paths: Iterable[str]) -> set[str]:
     models = [str(Path(path).parent) for path in paths if Path(path).name == MODEL_INDEX]
     watched = set()
     for path in paths:
-        if path.startswith(("artifacts/", "results/")) and _kind(path) != SETTINGS:
+        if path.startswith(("artifacts/", "results/")) and Path(path).parts[2] != SETTINGS:
             watched.add(_folder(path))
         else:
             watched.add(next((model for model in models if path.startswith(f"{model}/")), path))

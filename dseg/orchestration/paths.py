@@ -1,17 +1,22 @@
-"""The artifacts of a run, shard by shard: what there is to compute, and where each file lies."""
+"""The artifacts of a run, shard by shard: what there is to compute, and where each file lies.
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+A set of images is a synthesis or a benchmark. Of each there are images (synthetic ones lie with
+their attention), attention (recorded on the images of a benchmark), latents and masks:
+
+    images/<synthesis>              masks/<set>/<method>
+    attention/<benchmark>/<recording>    latents/<set>/<inversion>
+"""
+
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dseg.artifacts.shards import INDEX_NAME, shard_count, shard_name
-from dseg.reporting import comparison
+from dseg.artifacts.shards import SHARD_NAME, shard_count, shard_name
+from dseg.reporting import ablations, comparison
 from dseg.settings.overrides import job_settings
 from dseg.settings.run import (
-    MAIN_MASKS,
-    MAIN_SYNTHESIS,
+    ATTENTIONCUT,
     ORACLE_MASKS,
     RENDERS,
     FeaturesSettings,
@@ -32,152 +37,109 @@ class RunShards:
         """Path of an artifact of this run."""
         return f"artifacts/{self.profile}/{path}"
 
-    def synthetic_shards(self, folder: str) -> list[str]:
-        """The shards of a folder that holds one item for each prompt."""
-        return self._of_synthesis(MAIN_SYNTHESIS, folder)
+    @property
+    def main(self) -> str:
+        """The set of synthetic images that heads learn from unless they name another."""
+        return self.settings.head.synthesis
 
-    def further_shards(self) -> list[str]:
-        """Images, masks and latents of further syntheses, all that a head reads."""
-        return list(
-            dict.fromkeys(
-                path
-                for features, head in self._heads()
-                if head.synthesis != MAIN_SYNTHESIS
-                for path in [
-                    *self._learnt(head, self.images_folder(head.synthesis)),
-                    *self._learnt(head, _masks_folder(head)),
-                    *(self._latents_of(features, head) if head.input == "features" else ()),
-                ]
-            )
-        )
+    def shards(self, folder: str, first: int | None = None) -> list[str]:
+        """The shards of a folder of a set.
 
-    def recording_shards(self, folder: str) -> list[str]:
-        """The shards folder/<recording>/<benchmark>/... of all recordings."""
-        return [
-            path
-            for recording in self.settings.recordings
-            for benchmark in self.benchmarks_of(recording)
-            for path in self._recording_shards(folder, recording, benchmark)
-        ]
+        Args:
+            folder: Kind and set, and of all kinds but images the way they were made.
+            first: Only those that hold the first so many images; None: all.
 
-    def attention_shards(self) -> list[str]:
-        """The shards of all recorded attention on given images."""
-        return list(dict.fromkeys(self.recording_shards("recording") + self.mask_method_shards()))
+        Raises:
+            DsegError: There is no such set, or nothing of the name in the settings.
+        """
+        items, per_shard = self._cut_into(folder)
+        count = shard_count(items, per_shard)
+        wanted = count if first is None else shard_count(first, per_shard)
+        return [self.artifact(f"{folder}/{shard_name(index, count)}") for index in range(wanted)]
 
-    def mask_method_shards(self) -> list[str]:
-        """The recorded attention that mask methods start from."""
-        return [
-            path
-            for recording in comparison.mask_recordings(self.settings)
-            for benchmark in comparison.mask_benchmarks(self.settings)
-            for path in self._recording_shards("recording", recording, benchmark)
-        ]
+    def _cut_into(self, folder: str) -> tuple[int, int]:
+        """The images of a folder, and how many of them a shard holds."""
+        settings = self.settings
+        kind, name, *way = folder.split("/")
+        if name in settings.syntheses:
+            return settings.images_of(name), settings.synthesised(name).items_per_shard
+        items, made = settings.benchmark(name).taken, way[0]
+        if kind == "latents":
+            return items, settings.inverted(made).items_per_shard
+        if made in settings.variants:
+            return items, job_settings(settings, variant=made).inversion.items_per_shard
+        return items, settings.recorded(made).items_per_shard
 
-    def round_trips(self) -> list[str]:
-        """The measured round trips, where ways to invert are compared."""
-        if comparison.ROUND_TRIP not in comparison.tables(self.settings):
-            return []
-        return [self.artifact(f"round_trip/{comparison.held_out(self.settings)[0]}.parquet")]
+    # what there is to compute
 
-    def recording_latents(self, wildcards: Any) -> list[str]:
-        """The inverted latents that a job of the stage recording reads, if any."""
-        recording = self.settings.recorded(wildcards.recording)
-        if recording.latents != "inversion":
-            return []
-        return self._inversion_shards(recording.inversion, wildcards.benchmark)
+    def needed(self) -> dict[str, list[str]]:
+        """Every folder of sets that something in the run reads, with those of its shards.
 
-    def evaluated_shards(self) -> list[str]:
-        """The soft masks of all methods on all benchmarks."""
-        return self.recording_shards("recording_masks") + self.prediction_shards()
+        Of a folder of synthetic images these may be the first shards alone, where heads look no
+        further.
+        """
+        found: dict[str, set[str]] = {}
+        for folder, shards in self._needed():
+            found.setdefault(folder, set()).update(shards)
+        return {folder: sorted(found[folder]) for folder in sorted(found)}
 
-    def longest_head(self) -> str:
-        """The head whose training takes longest: begun last, all others would wait for it."""
-        heads = {name: self.settings.variant(name)[1] for name in self.settings.variants}
-        every = self.settings.prompts.count
-        work = {
-            name: (head.pairs or head.prompts or every) * head.epochs * head.seeds
-            for name, head in heads.items()
-        }
-        of_features = [name for name in heads if heads[name].input == "features"] or [*heads]
-        return self.artifact(f"head/{max(of_features, key=work.__getitem__)}/head.safetensors")
+    def _needed(self) -> Iterator[tuple[str, list[str]]]:
+        settings = self.settings
+        for folder in (f"images/{self.main}", f"masks/{self.main}/{ATTENTIONCUT}"):
+            yield folder, self.shards(folder)  # which figures show and whose masks are counted
+        if settings.instruments.scored is not None:
+            folder = f"masks/{self.main}/{ORACLE_MASKS}"
+            yield folder, self.shards(folder, settings.instruments.scored)
+        for features, head in map(settings.variant, settings.variants):
+            for folder in _learnt(features, head):
+                yield folder, self.shards(folder, head.prompts)
+        for name, benchmark in self.inverted():
+            yield f"latents/{benchmark}/{name}", self.shards(f"latents/{benchmark}/{name}")
+        for name in [*settings.recordings, *settings.mask_recordings]:
+            for benchmark in self.benchmarks_of(name):
+                folder = f"attention/{benchmark}/{name}"
+                yield folder, self.shards(folder)
+        for folder in self.predicted([*settings.recordings, *settings.variants]):
+            yield folder, self.shards(folder)
 
-    def head_images(self, wildcards: Any) -> list[str]:
-        """The images that the head of a job's wildcard learns."""
-        _, head = self.settings.variant(wildcards.variant)
-        return self._learnt(head, self.images_folder(head.synthesis))
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Shards and images of every folder that something in the run reads."""
+        found = {}
+        for folder, shards in self.needed().items():
+            items, per_shard = self._cut_into(folder)
+            found[folder] = len(shards), min(items, per_shard * len(shards))
+        return found
 
-    def head_latents(self, wildcards: Any) -> list[str]:
-        """The inverted latents that the head of a job's wildcard is trained on, if any."""
-        features, head = self.settings.variant(wildcards.variant)
-        return self._latents_of(features, head) if head.input == "features" else []
+    def needed_shards(self) -> list[str]:
+        """The shards of all folders that something in the run reads."""
+        return [path for shards in self.needed().values() for path in shards]
 
-    def head_masks(self, wildcards: Any) -> list[str]:
-        """The masks of synthetic images that the head of a job's wildcard learns."""
-        _, head = self.settings.variant(wildcards.variant)
-        return self._learnt(head, _masks_folder(head))
+    def predicted(self, methods: Iterable[str]) -> list[str]:
+        """The folders of the masks of benchmarks by some recordings or variants."""
+        return [f"masks/{name}/{each}" for each in methods for name in self.benchmarks_of(each)]
 
-    def images_folder(self, synthesis: str) -> str:
-        """The folder of the images of a synthesis."""
-        if synthesis == RENDERS:
-            return "renders/images"
-        return "synthesis" if synthesis == MAIN_SYNTHESIS else f"syntheses/{synthesis}"
+    def targets(self) -> dict[str, list[str]]:
+        """What may be asked for by name, and is a stage of DVC: files, by name.
 
-    def inverted_images(self, wildcards: Any) -> str:
-        """The shard of images, of a further synthesis, that a job inverts."""
-        shard = f"{wildcards.shard}-of-{wildcards.total}.safetensors"
-        return self.artifact(f"{self.images_folder(wildcards.synthesis)}/{shard}")
-
-    def prediction_latents(self, wildcards: Any) -> list[str]:
-        """The inverted latents that a job of the stage prediction reads, if any."""
-        features, head = self.settings.variant(wildcards.variant)
-        if head.input != "features":
-            return []
-        return self._inversion_shards(features.inversion, wildcards.benchmark)
-
-    def synthetic_inversion_shards(self) -> list[str]:
-        """The inverted latents of the synthetic images, all that a head reads."""
-        read = {
-            path
-            for features, head in self._heads()
-            if head.input == "features" and head.synthesis == MAIN_SYNTHESIS
-            for path in self._latents_of(features, head)
-        }
-        return [
-            path
-            for name in self.settings.inversions
-            for path in self.synthetic_shards(f"inversion/{name}")
-            if path in read
-        ]
-
-    def mask_set_shards(self) -> list[str]:
-        """The masks of synthetic images by other methods, all that a head learns or that judge."""
-        learnt = {
-            path
-            for _, head in self._heads()
-            if _masks_folder(head).startswith("mask_sets/")
-            for path in self._learnt(head, _masks_folder(head))
-        }
-        return sorted(learnt | {*self.scored_shards(f"mask_sets/{ORACLE_MASKS}")})
-
-    def scored_shards(self, folder: str) -> list[str]:
-        """The shards of a folder that hold the images on which an oracle judges mask methods."""
-        scored = self.settings.instruments.scored or 0
-        count = shard_count(scored, self.settings.synthesis.items_per_shard)
-        return self.synthetic_shards(folder)[:count]
-
-    def synthetic_masks(self) -> list[str]:
-        """The scores of mask methods on synthetic images, if an oracle judges them."""
-        if self.settings.instruments.scored is None:
-            return []
-        return [self.artifact("synthetic_masks/images.parquet")]
-
-    def quality(self) -> list[str]:
-        """How good the instruments are, where one judges mask methods."""
-        return [self.artifact("instruments/quality.json")] if self.synthetic_masks() else []
-
-    def inversion_shards(self) -> list[str]:
-        """The inverted latents of the benchmarks' images that something is computed on."""
-        return [path for pair in self.inverted() for path in self._inversion_shards(*pair)]
+        A folder of a synthesis is one of its own. What was made of benchmarks is together with
+        that of the others made in the same way, and heads, with what they predict, with the others
+        of their ablation: a stage costs DVC some seconds, whatever it holds.
+        """
+        of_heads = {*self.predicted(self.settings.variants)}
+        targets: dict[str, list[str]] = {}
+        for folder, shards in self.needed().items():
+            if folder in of_heads:
+                continue
+            kind, name, *way = folder.split("/")
+            place = name if name in self.settings.syntheses else "benchmarks"
+            targets.setdefault("-".join([kind, place, *way]), []).extend(shards)
+        if self.round_trips():
+            targets["round-trip"] = self.round_trips()
+        for name, variants in ablations.variant_sets(self.settings).items():
+            targets[f"head-{name}"] = [self.head(variant) for variant in variants]
+            predicted = map(self.shards, self.predicted(variants))
+            targets[f"predictions-{name}"] = [path for shards in predicted for path in shards]
+        return targets
 
     def inverted(self) -> list[tuple[str, str]]:
         """Every inversion with every benchmark on which a recording or a head reads it."""
@@ -200,23 +162,6 @@ class RunShards:
             pair for pair in product(settings.inversions, settings.benchmarks) if pair in needed
         ]
 
-    def prediction_shards(self) -> list[str]:
-        """The shards predictions/<variant>/<benchmark>/... of all heads."""
-        return self.shards_predicted_by(self.settings.variants)
-
-    def shards_predicted_by(self, variants: Iterable[str]) -> list[str]:
-        """The shards predictions/<variant>/<benchmark>/... of the heads of some variants."""
-        return [
-            path
-            for variant in variants
-            for benchmark in self.benchmarks_of(variant)
-            for path in self._shards(
-                f"predictions/{variant}/{benchmark}",
-                self.settings.benchmark(benchmark).taken,
-                job_settings(self.settings, variant=variant).inversion.items_per_shard,
-            )
-        ]
-
     def benchmarks_of(self, method: str) -> list[str]:
         """The benchmarks that some table or figure shows a recording or a variant on."""
         settings = self.settings
@@ -227,52 +172,132 @@ class RunShards:
             shown = shown + comparison.mask_benchmarks(settings)
         return [name for name in settings.benchmarks if name in shown]
 
-    def _inversion_shards(self, inversion: str, benchmark: str) -> list[str]:
-        per_shard = self.settings.inverted(inversion).items_per_shard
-        images = self.settings.benchmark(benchmark).taken
-        return self._shards(f"benchmark_inversion/{inversion}/{benchmark}", images, per_shard)
+    def stale_shards(self) -> list[Path]:
+        """Shards on disk that were cut for another number of items than the run has now.
 
-    def _recording_shards(self, folder: str, recording: str, benchmark: str) -> list[str]:
-        per_shard = self.settings.recorded(recording).items_per_shard
-        images = self.settings.benchmark(benchmark).taken
-        return self._shards(f"{folder}/{recording}/{benchmark}", images, per_shard)
+        Beside those of now they would hold items twice, for whoever reads a folder as a whole.
+        """
+        return [
+            path
+            for folder, shards in self.needed().items()
+            for path in sorted(Path(self.artifact(folder)).glob("*.safetensors"))
+            if SHARD_NAME.fullmatch(path.name) and path.name[-17:] != shards[0][-17:]
+        ]
 
-    def _shards(self, folder: str, items: int, per_shard: int) -> list[str]:
-        count = shard_count(items, per_shard)
-        return [self.artifact(f"{folder}/{shard_name(index, count)}") for index in range(count)]
+    # what stages read
 
-    def complete(self, shards: Sequence[str]) -> list[str]:
-        """Those of these shards whose folder has all of its shards among them."""
-        there = Counter(Path(path).parent for path in shards)
-        return [path for path in shards if there[Path(path).parent] == int(Path(path).stem[-5:])]
+    def main_images(self) -> list[str]:
+        """The shards of the main synthetic images."""
+        return self.shards(f"images/{self.main}")
 
-    def indices(self, shards: Sequence[str]) -> list[str]:
-        """The index of each folder that has all of its shards among these."""
-        folders = dict.fromkeys(Path(path).parent for path in self.complete(shards))
-        return [(folder / INDEX_NAME).as_posix() for folder in folders]
+    def main_masks(self) -> list[str]:
+        """The shards of their masks by AttentionCut."""
+        return self.shards(f"masks/{self.main}/{ATTENTIONCUT}")
 
-    def _heads(self) -> list[tuple[FeaturesSettings, HeadSettings]]:
-        return [self.settings.variant(name) for name in self.settings.variants]
+    @property
+    def drawn(self) -> list[str]:
+        """The syntheses that the base model makes images for."""
+        return [name for name in self.settings.syntheses if name != RENDERS]
 
-    def _of_synthesis(self, name: str, folder: str) -> list[str]:
-        per_shard = self.settings.synthesised(name).items_per_shard
-        return self._shards(folder, self.settings.images_of(name), per_shard)
+    @property
+    def cut(self) -> list[str]:
+        """The folders of masks, <set>/<method>, that AttentionCut makes."""
+        recordings, benchmarks = self.settings.recordings, self.settings.benchmarks
+        given = [f"{name}/{recording}" for name in benchmarks for recording in recordings]
+        return [*(f"{name}/{ATTENTIONCUT}" for name in self.drawn), *given]
 
-    def _learnt(self, head: HeadSettings, folder: str) -> list[str]:
-        """The shards of a folder of synthetic images, or of what was made of them, for a head."""
-        shards = self._of_synthesis(head.synthesis, folder)
-        per_shard = self.settings.synthesised(head.synthesis).items_per_shard
-        return shards[: None if head.prompts is None else shard_count(head.prompts, per_shard)]
+    def judged(self, folder: str) -> list[str]:
+        """The shards of a folder that hold the images on which an oracle judges mask methods."""
+        return self.shards(folder, self.settings.instruments.scored or 0)
 
-    def _latents_of(self, features: FeaturesSettings, head: HeadSettings) -> list[str]:
-        if head.synthesis == MAIN_SYNTHESIS:
-            return self._learnt(head, f"inversion/{features.inversion}")
-        return self._learnt(head, f"syntheses_inversion/{head.synthesis}/{features.inversion}")
+    def attention(self, wildcards: Any) -> str:
+        """The shard with the attention that a job of AttentionCut cuts by."""
+        name, _ = wildcards.cut.split("/")
+        kind = f"images/{name}" if name in self.settings.syntheses else f"attention/{wildcards.cut}"
+        return self.artifact(f"{kind}/{wildcards.shard}-of-{wildcards.total}.safetensors")
+
+    def mask_method_shards(self) -> list[str]:
+        """The recorded attention that mask methods start from."""
+        return [
+            path
+            for recording in comparison.mask_recordings(self.settings)
+            for benchmark in comparison.mask_benchmarks(self.settings)
+            for path in self.shards(f"attention/{benchmark}/{recording}")
+        ]
+
+    def evaluated_shards(self) -> list[str]:
+        """The soft masks of all methods on all benchmarks."""
+        folders = self.predicted([*self.settings.recordings, *self.settings.variants])
+        return [path for shards in map(self.shards, folders) for path in shards]
+
+    def round_trips(self) -> list[str]:
+        """The measured round trips, where ways to invert are compared."""
+        if comparison.ROUND_TRIP not in comparison.tables(self.settings):
+            return []
+        return [self.artifact(f"round_trip/{comparison.held_out(self.settings)[0]}.parquet")]
+
+    def synthetic_masks(self) -> list[str]:
+        """The scores of mask methods on synthetic images, if an oracle judges them."""
+        if self.settings.instruments.scored is None:
+            return []
+        return [self.artifact("synthetic_masks/images.parquet")]
+
+    def quality(self) -> list[str]:
+        """How good the instruments are, where one judges mask methods."""
+        return [self.artifact("instruments/quality.json")] if self.synthetic_masks() else []
+
+    def recording_latents(self, wildcards: Any) -> list[str]:
+        """The inverted latents that a job of the stage recording reads, if any."""
+        recording = self.settings.recorded(wildcards.recording)
+        if recording.latents != "inversion":
+            return []
+        return self.shards(f"latents/{wildcards.benchmark}/{recording.inversion}")
+
+    def prediction_latents(self, wildcards: Any) -> list[str]:
+        """The inverted latents that a job of the stage prediction reads, if any."""
+        features, head = self.settings.variant(wildcards.variant)
+        if head.input != "features":
+            return []
+        return self.shards(f"latents/{wildcards.benchmark}/{features.inversion}")
+
+    # heads
+
+    def head(self, variant: str) -> str:
+        """The file of a trained head."""
+        return self.artifact(f"head/{variant}/head.safetensors")
+
+    def head_images(self, wildcards: Any) -> list[str]:
+        """The images that the head of a job's wildcard learns."""
+        return self._learnt_by(wildcards.variant, "images")
+
+    def head_masks(self, wildcards: Any) -> list[str]:
+        """The masks of synthetic images that the head of a job's wildcard learns."""
+        return self._learnt_by(wildcards.variant, "masks")
+
+    def head_latents(self, wildcards: Any) -> list[str]:
+        """The inverted latents that the head of a job's wildcard is trained on, if any."""
+        return self._learnt_by(wildcards.variant, "latents")
+
+    def _learnt_by(self, variant: str, kind: str) -> list[str]:
+        features, head = self.settings.variant(variant)
+        folders = [each for each in _learnt(features, head) if each.startswith(f"{kind}/")]
+        return [path for folder in folders for path in self.shards(folder, head.prompts)]
+
+    def longest_head(self) -> str:
+        """The head whose training takes longest: begun last, all others would wait for it."""
+        heads = {name: self.settings.variant(name)[1] for name in self.settings.variants}
+        every = self.settings.prompts.count
+        work = {
+            name: (head.pairs or head.prompts or every) * head.epochs * head.seeds
+            for name, head in heads.items()
+        }
+        of_features = [name for name in heads if heads[name].input == "features"] or [*heads]
+        return self.head(max(of_features, key=work.__getitem__))
 
 
-def _masks_folder(head: HeadSettings) -> str:
-    if head.synthesis == RENDERS:
-        return "renders/masks"
-    if head.synthesis != MAIN_SYNTHESIS:
-        return f"syntheses_masks/{head.synthesis}"
-    return "masks" if head.masks == MAIN_MASKS else f"mask_sets/{head.masks}"
+def _learnt(features: FeaturesSettings, head: HeadSettings) -> list[str]:
+    """The folders of synthetic images and of what was made of them that a head learns from."""
+    folders = [f"images/{head.synthesis}", f"masks/{head.synthesis}/{head.masks}"]
+    if head.input == "features":
+        folders.append(f"latents/{head.synthesis}/{features.inversion}")
+    return folders

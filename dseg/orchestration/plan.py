@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from dseg.errors import DsegError
 from dseg.files import locked
 from dseg.orchestration.paths import RunShards
 from dseg.orchestration.provenance import declared_sections, sources, write_stamp
-from dseg.reporting import ablations, comparison
+from dseg.reporting import comparison
 from dseg.settings.fields import ClassFile
 from dseg.settings.overrides import job_settings, jobs
 from dseg.settings.profiles import (
@@ -102,6 +102,11 @@ class Plan(RunShards):
             _held.enter_context(locked(jobs, busy="jobs of this profile are still running"))
         except DsegError as error:
             sys.exit(f"error: {error}")
+
+    def remove_stale_shards(self) -> None:
+        """Remove the shards that were cut for another number of items; called after a run."""
+        for path in self.stale_shards():
+            path.unlink()
 
     # where files lie
 
@@ -225,10 +230,9 @@ class Plan(RunShards):
         """The splits of the embedded world to render."""
         return list(self.settings.world.images)
 
-    @property
-    def variant_sets(self) -> dict[str, list[str]]:
-        """The variants, by the ablation that they belong to."""
-        return ablations.variant_sets(self.settings)
+    def one_of(self, names: Iterable[str], but: str = "") -> str:
+        """The pattern of a wildcard that is one of these names, and not `but`."""
+        return "|".join(re.escape(name) for name in names if name != but) or "(?!)"
 
     def benchmark_folder(self, wildcards: Any) -> str:
         """The folder of the benchmark that a job's wildcard names."""

@@ -6,8 +6,7 @@ from typing import Any
 
 from dseg.settings.masks import RecordingSettings
 from dseg.settings.run import (
-    MAIN_MASKS,
-    MAIN_SYNTHESIS,
+    ATTENTIONCUT,
     ORACLE_MASKS,
     RENDERS,
     TRUE_MASKS,
@@ -35,11 +34,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
         if "{context}" in template and not prompts.contexts:
             yield ("prompts", "contexts"), f"expected at least one item for {template!r}"
     yield from _mask_contradictions(settings)
-    if MAIN_SYNTHESIS in settings.syntheses:
-        yield (
-            ("syntheses", MAIN_SYNTHESIS),
-            "expected another name: main is the section synthesis as it is",
-        )
+    yield from _name_contradictions(settings)
     recordings = [("recordings", *each) for each in settings.recordings.items()]
     recordings += [("mask_recordings", *each) for each in settings.mask_recordings.items()]
     for group, name, changes in recordings:
@@ -68,12 +63,6 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
                     f"attention; got {features.prompt!r}",
                 )
         yield from _pair_contradictions(settings, head, changes.get("head", {}), own)
-        if head.masks not in (MAIN_MASKS, ORACLE_MASKS, TRUE_MASKS, *settings.mask_methods):
-            yield (
-                (*(own if "masks" in changes.get("head", {}) else ()), "head", "masks"),
-                f"expected {MAIN_MASKS}, {ORACLE_MASKS}, {TRUE_MASKS} or another of "
-                f"mask_methods, got {head.masks!r}",
-            )
     for name, benchmark in settings.benchmarks.items():
         if not benchmark.root.startswith(WORLD):
             continue
@@ -116,6 +105,24 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
         )
 
 
+def _name_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
+    """Names that would be of one folder of artifacts, or of one row of a table."""
+    for own, others in (
+        ("benchmarks", "syntheses"),
+        ("variants", "recordings"),
+        ("variants", "mask_recordings"),
+        ("mask_recordings", "recordings"),
+    ):
+        for name in getattr(settings, own):
+            if name in getattr(settings, others):
+                yield (own, name), f"expected another name: {others} has it already"
+    if settings.head.synthesis == RENDERS:
+        yield (
+            ("head", "synthesis"),
+            f"expected another of syntheses: {RENDERS} have no attention that masks are cut by",
+        )
+
+
 def _pair_contradictions(
     settings: Settings, head: HeadSettings, changes: Mapping[str, Any], own: Key
 ) -> Iterator[tuple[Key, str]]:
@@ -131,22 +138,16 @@ def _pair_contradictions(
     def where(key: str) -> Key:
         return (*(own if key in changes else ()), "head", key)
 
-    known = (MAIN_SYNTHESIS, *settings.syntheses)
-    if head.synthesis not in known:
-        yield (
-            where("synthesis"),
-            f"expected {MAIN_SYNTHESIS} or one of syntheses, got {head.synthesis!r}",
-        )
+    if head.synthesis not in settings.syntheses:
+        known = ", ".join(settings.syntheses)
+        yield where("synthesis"), f"expected one of syntheses ({known}), got {head.synthesis!r}"
         return
-    if head.synthesis != MAIN_SYNTHESIS:
-        wanted = TRUE_MASKS if head.synthesis == RENDERS else MAIN_MASKS
-        if head.masks != wanted:
-            yield (
-                where("masks"),
-                f"expected {wanted}, all that synthesis {head.synthesis} has, got {head.masks!r}",
-            )
-    elif head.masks == TRUE_MASKS:
-        yield where("masks"), f"expected other masks: synthesis {RENDERS} alone has true ones"
+    masks = (ATTENTIONCUT, ORACLE_MASKS, *settings.mask_methods)
+    known = f"{ATTENTIONCUT}, {ORACLE_MASKS} or another of mask_methods"
+    if head.synthesis == RENDERS:
+        masks, known = (TRUE_MASKS,), f"{TRUE_MASKS}, all that renders have"
+    if head.masks not in masks:
+        yield where("masks"), f"expected {known}, got {head.masks!r}"
     images = settings.images_of(head.synthesis)
     for key, value in (("prompts", head.prompts), ("pairs", head.pairs)):
         if value is not None and value > images:
@@ -164,9 +165,6 @@ def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
             f"expected some of attention.cross_strides {list(strides)}, got "
             f"{list(settings.attentioncut.cross_strides)}",
         )
-    for name in settings.mask_recordings:
-        if name in settings.recordings:
-            yield ("mask_recordings", name), "expected another name: recordings has it already"
     known = [*settings.recordings, *settings.mask_recordings]
     yield from _oracle_contradictions(settings)
     for name in {ORACLE_MASKS, TRUE_MASKS} & settings.mask_methods.keys():
@@ -188,12 +186,13 @@ def _mask_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
 
 def _oracle_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
     """What the oracle segmenter is asked for, and cannot give."""
-    scored, limit = settings.instruments.scored, settings.synthesis.limit
-    count = settings.prompts.count
-    if scored is not None and scored > count:
-        yield ("instruments", "scored"), f"expected at most prompts.count = {count}, got {scored}"
-    elif scored is not None and limit is not None and scored > limit:
-        yield ("instruments", "scored"), f"expected at most synthesis.limit = {limit}, got {scored}"
+    scored, main = settings.instruments.scored, settings.head.synthesis
+    count = settings.images_of(main) if main in settings.syntheses else None
+    if scored is not None and count is not None and scored > count:
+        yield (
+            ("instruments", "scored"),
+            f"expected at most the {count} images of synthesis {main}, got {scored}",
+        )
     learnt = [name for name in settings.variants if settings.variant(name)[1].masks == ORACLE_MASKS]
     if (learnt or scored is not None) and "val" not in settings.world.images:
         asking = f"head.masks: {ORACLE_MASKS}" if learnt else "instruments.scored"

@@ -5,7 +5,7 @@ timesteps run from 0 (the clean image) to 1 (noise).
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
@@ -42,11 +42,12 @@ from dseg.settings.world import BaseSettings, InstrumentsSettings, WorldSettings
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
 Mode = Literal["multi", "single"]
 Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
+_T = TypeVar("_T")
+_S = TypeVar("_S", bound=Section)
 WORLD = "world/"
-MAIN_MASKS = "attentioncut"  # the masks of the stage; those of other mask methods are made beside
+ATTENTIONCUT = "attentioncut"  # the masks of the stage; those of other mask methods are made beside
 ORACLE_MASKS = "oracle"  # of the instrument
 TRUE_MASKS = "true"  # of renders, which alone have them
-MAIN_SYNTHESIS = "main"  # the synthetic images of the section synthesis as it is
 RENDERS = "renders"  # rendered instead of synthesised
 
 
@@ -155,7 +156,8 @@ class HeadSettings(Section):
     seeds: Count
     """Trainings, which differ in first weights, order and split of the same pairs."""
     synthesis: Slug
-    """Whose images are learnt: main, or another of `syntheses`."""
+    """The one of `syntheses` whose images are learnt. Figures and counts of masks are of the one
+    that this section names."""
     masks: Slug
     """Whose masks are learnt: attentioncut, another of `mask_methods`, oracle, or renders' true."""
     filter: bool
@@ -244,8 +246,8 @@ class Settings(Section):
     inversion: InversionSettings
     features: FeaturesSettings
     head: HeadSettings
-    syntheses: Mapping[Slug, SynthesisOverrides]
-    """Further sets of images to train on, each as what it changes of synthesis; renders: rendered
+    syntheses: Annotated[Mapping[Slug, SynthesisOverrides], Field(min_length=1)]
+    """Sets of images to train on, by name, each as what it changes of synthesis; renders: rendered
     ones, with their true masks."""
     recordings: Annotated[Mapping[Slug, RecordingOverrides], Field(min_length=1)]
     """Ways to record attention on given images, each as what it changes of recording."""
@@ -263,29 +265,14 @@ class Settings(Section):
     base: BaseSettings
 
     def variant(self, name: str) -> tuple[FeaturesSettings, HeadSettings]:
-        """Features and head of variant ``name``, its overrides merged in.
-
-        Raises:
-            DsegError: There is no such variant.
-        """
-        if name not in self.variants:
-            raise DsegError(f"no variant {name!r}; there are {', '.join(self.variants)}")
-        changes = self.variants[name]
-        return (
-            self.features.model_copy(update=dict(changes.get("features", {}))),
-            self.head.model_copy(update=dict(changes.get("head", {}))),
-        )
+        """Features and head of variant ``name``, its overrides merged in; DsegError if unknown."""
+        changes = _entry("variant", self.variants, name)
+        features, head = changes.get("features", {}), changes.get("head", {})
+        return _changed(self.features, features), _changed(self.head, head)
 
     def synthesised(self, name: str) -> SynthesisSettings:
-        """The section synthesis with the overrides of ``name`` merged in; main changes nothing.
-
-        Raises:
-            DsegError: There is no such synthesis.
-        """
-        known = {MAIN_SYNTHESIS: {}, **self.syntheses}
-        if name not in known:
-            raise DsegError(f"no synthesis {name!r}; there are {', '.join(known)}")
-        return self.synthesis.model_copy(update=dict(known[name]))
+        """The section synthesis as synthesis ``name`` changes it; DsegError if unknown."""
+        return _changed(self.synthesis, _entry("synthesis", self.syntheses, name))
 
     def images_of(self, synthesis: str) -> int:
         """Images of a synthesis: one for each prompt, up to its limit; DsegError if unknown."""
@@ -293,36 +280,22 @@ class Settings(Section):
         return min(count, self.synthesised(synthesis).limit or count)
 
     def recorded(self, name: str) -> RecordingSettings:
-        """The section recording with the overrides of recording ``name`` merged in.
-
-        Raises:
-            DsegError: There is no such recording.
-        """
+        """The section recording as recording ``name`` changes it; DsegError if unknown."""
         known = {**self.recordings, **self.mask_recordings}
-        if name not in known:
-            raise DsegError(f"no recording {name!r}; there are {', '.join(known)}")
-        return self.recording.model_copy(update=dict(known[name]))
+        return _changed(self.recording, _entry("recording", known, name))
 
     def inverted(self, name: str) -> InversionSettings:
-        """The section inversion with the overrides of inversion ``name`` merged in.
-
-        Raises:
-            DsegError: There is no such inversion.
-        """
-        if name not in self.inversions:
-            raise DsegError(f"no inversion {name!r}; there are {', '.join(self.inversions)}")
-        return self.inversion.model_copy(update=dict(self.inversions[name]))
+        """The section inversion as inversion ``name`` changes it; DsegError if unknown."""
+        return _changed(self.inversion, _entry("inversion", self.inversions, name))
 
     def mask_method(self, name: str) -> tuple[MaskMethodSettings, AttentionCutSettings]:
-        """Mask method ``name`` and the section attentioncut with its overrides merged in.
+        """Mask method ``name``, and the section attentioncut as it changes it.
 
         Raises:
             DsegError: There is no such method.
         """
-        if name not in self.mask_methods:
-            raise DsegError(f"no mask method {name!r}; there are {', '.join(self.mask_methods)}")
-        method = self.mask_methods[name]
-        return method, self.attentioncut.model_copy(update=dict(method.attentioncut))
+        method = _entry("mask method", self.mask_methods, name)
+        return method, _changed(self.attentioncut, method.attentioncut)
 
     def mask_strides(self, name: str) -> tuple[int, ...]:
         """The cross maps that mask method ``name`` takes; raises DsegError if there is none."""
@@ -331,6 +304,14 @@ class Settings(Section):
 
     def benchmark(self, name: str) -> BenchmarkSettings:
         """The benchmark ``name``; raises DsegError if there is none."""
-        if name not in self.benchmarks:
-            raise DsegError(f"no benchmark {name!r}; there are {', '.join(self.benchmarks)}")
-        return self.benchmarks[name]
+        return _entry("benchmark", self.benchmarks, name)
+
+
+def _entry(what: str, known: Mapping[str, _T], name: str) -> _T:
+    if name not in known:
+        raise DsegError(f"no {what} {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def _changed(section: _S, changes: Mapping[str, Any]) -> _S:
+    return section.model_copy(update=dict(changes))

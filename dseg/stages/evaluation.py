@@ -54,7 +54,7 @@ def run(settings: Settings, artifacts: Path, predictions: Sequence[Path], out: P
         settings: The sections named in `SECTIONS`.
         artifacts: Folder of the profile's artifacts, where world/ lies.
         predictions: All shards to score, of heads and of AttentionCut:
-            <folder>/<method>/<benchmark>/<shard>, with the field soft.
+            <folder>/<benchmark>/<method>/<shard>, with the field soft.
         out: Folder for images.parquet (method, benchmark, seed, postprocessing, mode, id, acc, iou,
             mae, max_f, hit), scores.parquet (method, benchmark, seed, postprocessing, mode,
             protocol, metric, value, images) and curves.parquet (method, benchmark, seed,

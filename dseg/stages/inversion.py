@@ -15,12 +15,12 @@ from dseg.settings.reading import Settings, sections, settings_hash
 SECTIONS = ("model", "inversion")
 
 
-def run(settings: Settings, synthesis: Path, prompts: Path, out: Path) -> None:
+def run(settings: Settings, images: Path, prompts: Path, out: Path) -> None:
     """Invert the images of one shard.
 
     Args:
         settings: The sections named in `SECTIONS`, with the overrides of one inversion merged in.
-        synthesis: A shard of the stage synthesis.
+        images: A shard of the stage synthesis or renders.
         prompts: prompts.parquet, which says the class of each image.
         out: The shard's file, with the same items. Field: latents, float16 (T, C, h, w), at
             `inversion.timesteps`.
@@ -28,16 +28,16 @@ def run(settings: Settings, synthesis: Path, prompts: Path, out: Path) -> None:
     Raises:
         DsegError: The shard is missing or not of that stage, or as `base_model` and `invert`.
     """
-    shard = read_shard(synthesis, kind="images", fields=["image"])
-    images, size = shard.fields["image"], settings.inversion.batch_size
+    shard = read_shard(images, kind="images", fields=["image"])
+    pixels, size = shard.fields["image"], settings.inversion.batch_size
     said = captions(settings.inversion.prompt, read_nouns(prompts, shard.ids))
-    starts = range(0, len(images), size)
+    starts = range(0, len(pixels), size)
     with base_model(settings.model, "inversion.batch_size", size) as pipe:
         parts = [
             invert_images(
-                pipe, images[start : start + size], settings.inversion, said[start : start + size]
+                pipe, pixels[start : start + size], settings.inversion, said[start : start + size]
             )
-            for start in track(starts, f"inversion, {Path(synthesis).name}")
+            for start in track(starts, f"inversion, {Path(images).name}")
         ]
     write_shard(
         out,

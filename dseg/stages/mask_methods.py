@@ -29,7 +29,7 @@ def run(settings: Settings, artifacts: Path, attention: Sequence[Path], out: Pat
         settings: The sections named in `SECTIONS`.
         artifacts: Folder of the profile's artifacts, where world/ lies.
         attention: All shards of the recordings that methods start from:
-            <recording>/<benchmark>/<shard>.
+            <benchmark>/<recording>/<shard>.
         out: Parquet file: method, benchmark, id, iou, acc.
 
     Raises:

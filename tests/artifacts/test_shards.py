@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
@@ -9,7 +8,6 @@ from dseg.artifacts.shards import (
     shard_count,
     shard_name,
     shard_range,
-    write_index,
     write_shard,
 )
 from dseg.errors import DsegError
@@ -188,34 +186,3 @@ def test_bad_sharding_is_refused():
     ):
         with pytest.raises(DsegError):
             call()
-
-
-def test_index_finds_every_item(tmp_path):
-    paths = folder_of(tmp_path)
-    index = pd.read_parquet(write_index(tmp_path))
-    assert list(index.columns) == ["id", "shard", "row"]
-    assert list(index["id"]) == names(7)
-    for item, shard, row in index.itertuples(index=False):
-        assert read_shard(tmp_path / shard).ids[row] == item
-    assert sorted(tmp_path.iterdir()) == sorted([*paths, tmp_path / "index.parquet"])
-    before = (tmp_path / "index.parquet").read_bytes()
-    assert write_index(tmp_path).read_bytes() == before
-
-
-def test_index_of_an_incomplete_or_mixed_folder_is_refused(tmp_path):
-    with pytest.raises(DsegError, match="no shards to index"):
-        write_index(tmp_path)
-    paths = folder_of(tmp_path)
-    paths[1].unlink()
-    with pytest.raises(DsegError, match="expected the 3 shards"):
-        write_index(tmp_path)
-    write(paths[1], start=0)
-    with pytest.raises(DsegError, match="'item-000' occurs twice"):
-        write_index(tmp_path)
-    write(paths[1], start=3, stage="masks")
-    with pytest.raises(DsegError, match="written by stage 'masks'"):
-        write_index(tmp_path)
-    write(paths[1], start=3)
-    write(tmp_path / shard_name(0, 1), 1, 50)
-    with pytest.raises(DsegError, match="expected the"):
-        write_index(tmp_path)

@@ -19,65 +19,53 @@ def plan(root: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 def stages(plan: Plan, geometry: Geometry = TINY) -> dict[str, Stage]:
-    settings = plan.settings
-    names = (*settings.recordings, *settings.mask_recordings, *settings.variants)
-    methods = {name: plan.benchmarks_of(name) for name in names}
-    found = count_stages(settings, geometry, methods, plan.inverted())
+    found = count_stages(plan.settings, geometry, plan.sizes())
     return {stage.name: stage for stage in found}
 
 
-DRAWN = [f"syntheses/guidance-{scale}" for scale in (1, 5)]  # of the profile study
-
-
 @pytest.mark.parametrize("profile", ["embedded", "study"])
-def test_jobs_are_those_of_the_workflow(
+def test_every_shard_and_head_is_a_job_of_one_stage(
     root: Path, monkeypatch: pytest.MonkeyPatch, profile: str
 ) -> None:
     monkeypatch.chdir(root)
     plan = Plan(profile)
-    expected = {
-        "synthesis": plan.synthetic_shards("synthesis"),
-        "masks": plan.synthetic_shards("masks"),
-        "mask_sets": plan.mask_set_shards(),
-        "inversion": plan.synthetic_inversion_shards(),
-        "benchmark_inversion": plan.inversion_shards(),
-        "recording": plan.attention_shards(),
-        "recording_masks": plan.recording_shards("recording_masks"),
-        "predictions": plan.prediction_shards(),
-        "head": list(plan.settings.variants),
-    }
-    folders = ("syntheses_masks", "syntheses_inversion", *DRAWN)
-    further = plan.further_shards()
-    expected |= {name: [path for path in further if f"/{name}/" in path] for name in folders}
     found = stages(plan)
-    assert {name: stage.jobs for name, stage in found.items()} == {
-        name: len(paths) for name, paths in expected.items() if paths
-    }
+    rendered = [
+        path for path in plan.needed_shards() if "/renders" in path and "/latents/" not in path
+    ]
+    jobs = sum(stage.jobs for stage in found.values())
+    assert jobs == len(plan.needed_shards()) - len(rendered) + len(plan.settings.variants)
+    assert found["predictions"].jobs == len(plan.evaluated_shards()) - sum(
+        len(plan.shards(folder)) for folder in plan.predicted(plan.settings.recordings)
+    )
+    drawn = {f"images/{name}" for name in plan.drawn if f"images/{name}" in plan.needed()}
+    assert drawn == {name for name in found if name.startswith("images/")}
 
 
 def test_masks_that_only_judge_are_counted(plan: Plan) -> None:
-    learnt = len(plan.mask_set_shards())
+    assert "masks by others" not in stages(plan)
     instruments = plan.settings.instruments.model_copy(update={"scored": 100})
     plan.settings = plan.settings.model_copy(update={"instruments": instruments})
-    assert stages(plan)["mask_sets"].jobs == len(plan.mask_set_shards()) > learnt
+    per_shard = plan.settings.synthesis.items_per_shard
+    assert stages(plan)["masks by others"].images == per_shard > 100
 
 
 def test_passes_by_hand(plan: Plan) -> None:
     settings, found = plan.settings, stages(plan)
     count = settings.prompts.count
-    synthesis = found["synthesis"]
+    synthesis = found["images/main"]
     assert synthesis.passes == 2 * settings.synthesis.steps * count
     # 20 steps, from 1 to 951 by 50; recorded are 101 to 451.
     assert (settings.synthesis.steps, settings.attention.timesteps) == (20, (0.1, 0.5))
     assert synthesis.work["recording"] == 8 * count
     # 20 steps, one iteration each, up to .3 of the timesteps: 0, 50, ..., 250.
     assert (settings.inversion.steps, settings.inversion.timesteps[-1]) == (20, 0.3)
-    assert found["inversion"].passes == 6 * count
+    assert found["latents"].passes == 6 * found["latents"].images
     unguided = settings.model_copy(
         update={"synthesis": settings.synthesis.model_copy(update={"guidance": 1.0})}
     )
     plan.settings = unguided
-    assert stages(plan)["synthesis"].passes == settings.synthesis.steps * count
+    assert stages(plan)["images/main"].passes == settings.synthesis.steps * count
 
 
 def test_bytes_by_hand(plan: Plan) -> None:
@@ -85,10 +73,10 @@ def test_bytes_by_hand(plan: Plan) -> None:
     count = settings.prompts.count
     image, affinity = 64 * 64 * 3, 256 * settings.attention.neighbours * 6
     cross = sum(2 * (16 // stride) ** 2 for stride in settings.attention.cross_strides)
-    assert found["synthesis"].size == count * (image + cross + affinity)
+    assert found["images/main"].size == count * (image + cross + affinity)
     kept = len(settings.inversion.timesteps)
-    assert found["inversion"].size == count * kept * 2 * 12 * 16 * 16
-    assert found["masks"].size == count * 64 * 64 * 3
+    assert found["latents"].size == found["latents"].images * kept * 2 * 12 * 16 * 16
+    assert found["masks"].size == found["masks"].images * 64 * 64 * 3
     assert found["head"].scratch == count * 2 * (32 * 256 + 64 * 64)
     features = settings.features.model_copy(update={"components": 40})
     plan.settings = settings.model_copy(update={"features": features})

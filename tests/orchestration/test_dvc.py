@@ -1,7 +1,5 @@
 """DVC's stages from Snakemake's rules."""
 
-import shlex
-
 import pytest
 
 from dseg.errors import DsegError
@@ -14,27 +12,34 @@ A, R = "artifacts/smoke", "results/smoke"
 OWN = "workflow/profiles/smoke/params.yaml"
 
 
+@pytest.fixture
+def smoke(root, monkeypatch):
+    """The settings of the profile smoke, with the root of the repository as the folder."""
+    monkeypatch.chdir(root)
+    return load_settings(PARAMS_FILE, profile_params("smoke")[1:])
+
+
 def small_workflow(*more):
     """Images, masks of them, and a table."""
     return [
         Job(
-            "images",
+            "synthesis",
             {"models/m/model_index.json", "models/m/unet/w.safetensors"},
-            {f"{A}/images/0"},
+            {f"{A}/images/main/0"},
         ),
-        Job(
-            "images_index",
-            {f"{A}/images/0", "dseg/stages/index.py"},
-            {f"{A}/images/index"},
-            target=True,
-        ),
+        Job("images-main", {f"{A}/images/main/0"}, target=True),
         Job(
             "cut",
-            {f"{A}/images/0", f"{A}/settings/attentioncut.json", "dseg/cut.py"},
-            {f"{A}/masks/0"},
+            {f"{A}/images/main/0", f"{A}/settings/attentioncut.json", "dseg/cut.py"},
+            {f"{A}/masks/main/cut/0"},
         ),
-        Job("masks", {f"{A}/masks/0"}, target=True),
-        Job("table", {f"{A}/masks/0"}, {f"{R}/tables/t.csv", f"{R}/metrics.json"}, target=True),
+        Job("masks-main-cut", {f"{A}/masks/main/cut/0"}, target=True),
+        Job(
+            "table",
+            {f"{A}/masks/main/cut/0"},
+            {f"{R}/tables/t.csv", f"{R}/metrics.json"},
+            target=True,
+        ),
         *more,
     ]
 
@@ -44,118 +49,115 @@ def heads(**sets):
     latents = {"a": "main", "b": "main", "c": "fast"}
     variants = [variant for members in sets.values() for variant in members]
     paths = {variant: f"{A}/head/{variant}/head.safetensors" for variant in variants}
-    inverted = {name: f"{A}/inversion/{name}/0" for name in ("main", "fast")}
+    inverted = {name: f"{A}/latents/main/{name}/0" for name in ("main", "fast")}
     return [
         *(Job("inversion", set(), {path}) for path in inverted.values()),
-        Job("inversion_index", {*inverted.values()}, {f"{i}.index" for i in inverted.values()}),
+        *(Job(f"latents-main-{name}", {path}, target=True) for name, path in inverted.items()),
         *(
             Job("head", {inverted[latents[variant]], f"{A}/settings/head/{variant}.json"}, {path})
             for variant, path in paths.items()
         ),
         *(
-            Job(f"heads_{name}", {paths[variant] for variant in members}, target=True)
+            Job(f"head-{name}", {paths[variant] for variant in members}, target=True)
             for name, members in sets.items()
         ),
         Job("scores", {*paths.values()}, {f"{A}/scores/all"}, target=True),
     ]
 
 
-def test_a_stage_is_a_folder_with_all_rules_that_write_to_it(root, monkeypatch):
-    monkeypatch.chdir(root)
-    stages = stages_of(small_workflow(), "smoke")
-    assert list(stages) == ["settings", "images", "masks", "table"]
-    assert stages["images"]["outs"] == [f"{A}/images"]
-    assert stages["images"]["deps"] == ["dseg/stages/index.py", "models/m"]
+def test_a_stage_is_a_folder_with_all_rules_that_write_to_it(smoke):
+    stages = stages_of(small_workflow(), smoke)
+    assert list(stages) == ["settings", "images-main", "masks-main-cut", "table"]
+    images, masks = stages["images-main"], stages["masks-main-cut"]
+    assert images["outs"] == [f"{A}/images/main"] and images["deps"] == ["models/m"]
     stamp = f"{A}/settings/attentioncut.json"
-    assert stages["masks"]["deps"] == [f"{A}/images", stamp, "dseg/cut.py"]
+    assert masks["deps"] == [f"{A}/images/main", stamp, "dseg/cut.py"]
     assert PARAMS_FILE in stages["settings"]["deps"] and OWN in stages["settings"]["deps"]
     assert [*map(dict.keys, stages["settings"]["outs"])] == [{stamp: 0}.keys()]
     no_cache = {"cache": False}
     assert stages["table"]["outs"] == [{f"{R}/metrics.json": no_cache}, {f"{R}/tables": no_cache}]
 
 
-def test_a_command_asks_for_the_stage_and_allows_its_rules_only(root, monkeypatch):
-    monkeypatch.chdir(root)
-    stages = stages_of(small_workflow(), "smoke")
-    words = stages["images"]["cmd"].split()
-    assert words[:2] == ["snakemake", "images_index"]
+def test_a_command_asks_for_the_stage_and_allows_its_rules_only(smoke):
+    words = stages_of(small_workflow(), smoke)["images-main"]["cmd"].split()
+    assert words[:2] == ["snakemake", "images-main"]
     assert "profile=smoke" in words and "--nolock" in words
-    assert words[words.index("--allowed-rules") + 1 :] == ["images", "images_index"]
-    assert stages["masks"]["cmd"].split()[1] == "masks"
+    assert words[words.index("--allowed-rules") + 1 :] == ["images-main", "synthesis"]
 
 
-def test_a_benchmark_of_any_name_is_a_path_to_dvc(root, monkeypatch):
-    monkeypatch.chdir(root)
-    jobs = [Job("look", {"data/${HOME} it's"}, {f"{A}/look/$(x) y/0"})]
-    stage = stages_of(jobs, "smoke")["look"]
-    assert stage["deps"] == ["data/\\${HOME} it's"]
-    assert shlex.split(stage["cmd"])[1] == f"{A}/look/$(x) y/0"
+def test_a_benchmark_of_any_name_is_a_path_to_dvc(smoke):
+    jobs = [Job("look", {"data/${HOME} it's"}, {f"{A}/look/0"}, target=True)]
+    assert stages_of(jobs, smoke)["look"]["deps"] == ["data/\\${HOME} it's"]
 
 
-def test_what_no_target_needs_is_asked_for_by_file(root, monkeypatch):
-    """Of a folder that is computed in part there is no index, and of another no target at all."""
-    monkeypatch.chdir(root)
-    part = Job("images", {"models/m/model_index.json"}, {f"{A}/images/part/0"})
-    alone = Job("trip", {f"{A}/images/0"}, {f"{A}/trip/0"})
-    stages = stages_of(small_workflow(part, alone), "smoke")
-    assert stages["images"]["cmd"].split()[1:3] == ["images_index", f"{A}/images/part/0"]
-    words = stages["trip"]["cmd"].split()
-    assert words[1:3] == [f"{A}/trip/0", "--config"] and words[-1] == "trip"
+def test_what_no_target_asks_for_is_refused(smoke):
+    alone = Job("trip", {f"{A}/images/main/0"}, {f"{A}/trip/0"})
+    with pytest.raises(DsegError, match="no target asks for what is made by trip"):
+        stages_of(small_workflow(alone), smoke)
+
+
+def test_folders_that_one_target_asks_for_are_one_stage(smoke):
+    more = [Job("synthesis", set(), {f"{A}/images/{name}/0"}) for name in ("b", "c")]
+    both = Job("images-others", {f"{A}/images/b/0", f"{A}/images/c/0"}, target=True)
+    stages = stages_of(small_workflow(*more, both), smoke)
+    assert stages["images-others"]["outs"] == [f"{A}/images/b", f"{A}/images/c"]
+    assert stages["images-main"]["outs"] == [f"{A}/images/main"]
 
 
 def test_what_all_does_not_need_is_no_stage():
-    split = Job("world", set(), {f"{A}/world/val"})
-    splits = Job("world_splits", {f"{A}/world/val"}, target=True)
-    nothing = Job("world_splits", target=True)
-    card = Job("base_card", {f"{A}/images/0"}, {f"{A}/base/card.done"}, target=True)
-    every = Job("all", {f"{R}/tables/t.csv", f"{A}/images/index"}, target=True)
+    split = Job("world_split", set(), {f"{A}/world/val"})
+    splits = Job("world", {f"{A}/world/val"}, target=True)
+    nothing = Job("world", target=True)
+    card = Job("base_card", {f"{A}/images/main/0"}, {f"{A}/base/card.done"}, target=True)
+    every = Job("all", {f"{R}/tables/t.csv", f"{A}/images/main/0"}, target=True)
     jobs = jobs_of_run(small_workflow(every, split, splits, card))
-    assert {job.rule for job in jobs} == {"images", "images_index", "cut", "masks", "table"}
+    made = {"synthesis", "images-main", "cut", "masks-main-cut", "table"}
+    assert {job.rule for job in jobs} == made
     assert nothing not in jobs_of_run(small_workflow(every, nothing))
     reader = Job("all", {f"{A}/world/val"}, target=True)
-    assert {"world", "world_splits"} <= {job.rule for job in jobs_of_run([reader, split, splits])}
+    assert {"world", "world_split"} <= {job.rule for job in jobs_of_run([reader, split, splits])}
 
 
-def test_each_set_of_variants_is_a_stage(root, monkeypatch):
-    monkeypatch.chdir(root)
-    stages = stages_of(heads(main=["a", "b"], inversions=["c"]), "smoke")
-    assert list(stages) == ["settings", "inversion", "head-inversions", "head-main", "scores"]
+def test_each_set_of_variants_is_a_stage(smoke):
+    stages = stages_of(heads(main=["a", "b"], inversions=["c"]), smoke)
+    latents = ["latents-main-fast", "latents-main-main"]
+    assert list(stages) == ["settings", *latents, "head-inversions", "head-main", "scores"]
     assert stages["head-main"]["outs"] == [f"{A}/head/a", f"{A}/head/b"]
     assert stages["head-inversions"]["outs"] == [f"{A}/head/c"]
     words = stages["head-main"]["cmd"].split()
-    assert words[1] == "heads_main"
-    assert words[words.index("--allowed-rules") + 1 :] == ["head", "heads_main"]
+    assert words[1] == "head-main"
+    assert words[words.index("--allowed-rules") + 1 :] == ["head", "head-main"]
     # Only what its variants read, so that another inversion leaves it as it is.
     own = [f"{A}/settings/head/{variant}.json" for variant in "abc"]
-    assert stages["head-main"]["deps"] == [f"{A}/inversion/main", *own[:2]]
-    assert stages["head-inversions"]["deps"] == [f"{A}/inversion/fast", own[2]]
+    assert stages["head-main"]["deps"] == [f"{A}/latents/main/main", *own[:2]]
+    assert stages["head-inversions"]["deps"] == [f"{A}/latents/main/fast", own[2]]
     assert stages["scores"]["deps"] == [f"{A}/head/{variant}" for variant in "abc"]
     # A single variant is a set all the same.
-    assert "head-main" in stages_of(heads(main=["a"]), "smoke")
+    assert "head-main" in stages_of(heads(main=["a"]), smoke)
 
 
-def test_a_variant_more_or_less_changes_its_set_only(root, monkeypatch):
-    monkeypatch.chdir(root)
-    few = stages_of(heads(main=["a"], inversions=["c"]), "smoke")
-    many = stages_of(heads(main=["a", "b"], inversions=["c"]), "smoke")
+def test_a_variant_more_or_less_changes_its_set_only(smoke):
+    few = stages_of(heads(main=["a"], inversions=["c"]), smoke)
+    many = stages_of(heads(main=["a", "b"], inversions=["c"]), smoke)
     changed = {name for name in many if few[name] != many[name]}
     assert changed == {"settings", "head-main", "scores"}
 
 
-def test_what_reads_all_predictions_watches_which_there_are(root, monkeypatch):
+def test_what_reads_all_predictions_watches_which_there_are(smoke):
     """DVC does not notice that a dependency is gone, as that on a variant taken out."""
-    monkeypatch.chdir(root)
-    paths = {f"{A}/predictions/a/val/0", f"{A}/recording_masks/x/val/0"}
-    made = [Job("made", set(), {path}) for path in paths]
-    stages = stages_of([*made, Job("scores", paths, {f"{A}/scores/all"}, True)], "smoke")
+    paths = {f"{A}/masks/val/a/0", f"{A}/masks/val/x/0"}
+    made = [Job("made", set(), {path}, target=True) for path in paths]
+    scores = Job("scores", paths, {f"{A}/scores/all"}, target=True)
+    learns = Job("head", {f"{A}/masks/main/cut/0"}, {f"{A}/head/a/0"}, target=True)
+    stages = stages_of(small_workflow(*made, scores, learns), smoke)
     assert stages["scores"]["params"] == [{PARAMS_FILE: ["recordings", "variants"]}]
+    assert "params" not in stages["head"]
 
 
-def test_folders_that_need_each_other_are_refused(root, monkeypatch):
-    monkeypatch.chdir(root)
-    circle = Job("blur", {f"{A}/masks/0"}, {f"{A}/images/1"})
+def test_folders_that_need_each_other_are_refused(smoke):
+    circle = Job("blur", {f"{A}/masks/main/cut/0"}, {f"{A}/images/main/1"})
     with pytest.raises(DsegError, match="need each other"):
-        stages_of(small_workflow(circle), "smoke")
+        stages_of(small_workflow(circle), smoke)
 
 
 def test_a_benchmark_that_is_not_here_is_one_line(root, tmp_path, monkeypatch):

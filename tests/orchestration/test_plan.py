@@ -108,48 +108,55 @@ def test_overrides_of_a_job_are_merged_into_its_settings(checkout):
     assert settings.features.source == "clean" and settings.features.timesteps == (0.0,)
 
 
-def test_shards_hold_all_items(checkout):
-    plan = Plan("embedded")
-    settings = plan.settings
-    count = -(-settings.prompts.count // settings.synthesis.items_per_shard)
-    shards = plan.synthetic_shards("masks")
-    assert len(shards) == count
-    assert shards[0] == f"artifacts/embedded/masks/00000-of-{count:05d}.safetensors"
-    assert plan.indices(shards + plan.synthetic_shards("inversion/main")) == [
-        "artifacts/embedded/masks/index.parquet",
-        "artifacts/embedded/inversion/main/index.parquet",
+def test_a_folder_holds_all_its_items_and_is_known_by_kind_set_and_way(checkout):
+    params = checkout / "params.yaml"
+    change(params, "synthesis", items_per_shard=200)
+    change(params, "recording", items_per_shard=50)
+    plan, folder = Plan("embedded"), "artifacts/embedded"
+    assert plan.shards("masks/main/otsu") == [
+        f"{folder}/masks/main/otsu/0000{index}-of-00003.safetensors" for index in range(3)
     ]
+    assert len(plan.shards("images/main", first=201)) == 2
+    images = plan.settings.benchmark("test").images
+    assert len(plan.shards("attention/test/attentioncut-noise")) == -(-images // 50)
+    with pytest.raises(DsegError, match="no benchmark 'gone'"):
+        plan.shards("latents/gone/main")
 
 
 def test_methods_are_run_on_the_benchmarks_where_they_are_shown(checkout):
     plan = Plan("embedded")
     settings = plan.settings
 
-    def benchmarks(shards):
-        return {path.split("/")[4] for path in shards}
-
-    def of(name):
-        return [path for path in plan.prediction_shards() if path.split("/")[3] == name]
+    def of(method):
+        return {path.split("/")[3] for path in plan.evaluated_shards() if f"/{method}/" in path}
 
     held_out, boxes = comparison.held_out(settings), comparison.box_benchmarks(settings)
-    assert benchmarks(of("inversion")) == {*held_out, *boxes}
-    assert benchmarks(of("noise")) == {*held_out}
-    assert benchmarks(plan.mask_method_shards()) == {*comparison.mask_benchmarks(settings)}
-    assert {*plan.mask_method_shards()} <= {*plan.recording_shards("recording")}
-    predicted = {*plan.prediction_shards(), *plan.recording_shards("recording_masks")}
-    assert {*plan.evaluated_shards()} == predicted
+    assert of("inversion") == {*held_out, *boxes}
+    assert of("noise") == {*held_out}
+    recorded = {path.split("/")[3] for path in plan.mask_method_shards()}
+    assert recorded == {*comparison.mask_benchmarks(settings)}
+    assert {*plan.mask_method_shards(), *plan.evaluated_shards()} <= {*plan.needed_shards()}
 
 
 def test_a_job_gets_latents_and_model_only_if_it_reads_them(checkout):
     plan = Plan("embedded")
     inverted, rgb = job(variant="inversion", benchmark="test"), job(variant="rgb", benchmark="test")
-    assert plan.head_latents(inverted) == plan.synthetic_shards("inversion/main")
+    assert plan.head_latents(inverted) == plan.shards("latents/main/main")
     assert plan.head_latents(rgb) == plan.prediction_latents(rgb) == plan.head_model(rgb) == []
-    assert {*plan.prediction_latents(inverted)} <= {*plan.inversion_shards()}
+    assert plan.prediction_latents(inverted) == plan.needed()["latents/test/main"]
     noised = job(recording="attentioncut-noise", benchmark="test")
     of_latents = job(recording="attentioncut-inversion", benchmark="test")
     assert plan.recording_latents(noised) == []
     assert plan.recording_latents(of_latents) == plan.prediction_latents(inverted)
+
+
+def test_attention_to_cut_by_is_of_synthesis_or_of_a_recording(checkout):
+    plan, shard = Plan("embedded"), {"shard": "00001", "total": "00002"}
+    name = "00001-of-00002.safetensors"
+    assert plan.cut[0] == "main/attentioncut" and "test/attentioncut-noise" in plan.cut
+    assert plan.attention(job(cut="main/attentioncut", **shard)).endswith(f"/images/main/{name}")
+    given = plan.attention(job(cut="test/attentioncut-noise", **shard))
+    assert given == f"artifacts/embedded/attention/test/attentioncut-noise/{name}"
 
 
 def test_a_head_reads_the_shards_of_its_first_prompts_alone(checkout):
@@ -157,20 +164,16 @@ def test_a_head_reads_the_shards_of_its_first_prompts_alone(checkout):
     change(params, "inversions", few={"steps": 5})
     few = {"features": {"inversion": "few"}, "head": {"prompts": 240, "pairs": 9, "masks": "otsu"}}
     change(params, "variants", few=few)
-    plan = Plan("embedded")
-    every, part = plan.synthetic_shards("inversion/few"), job(variant="few", benchmark="test")
-    assert plan.head_images(part) == plan.synthetic_shards("synthesis")[:1]
-    assert plan.head_latents(part) == every[:1]
-    assert (
-        plan.head_masks(part)
-        == plan.mask_set_shards()
-        == plan.synthetic_shards("mask_sets/otsu")[:1]
-    )
-    made = plan.synthetic_inversion_shards()
-    assert sorted(made) == sorted(plan.synthetic_shards("inversion/main") + every[:1])
-    assert plan.complete(made) == plan.synthetic_shards("inversion/main")
-    assert plan.indices(made) == ["artifacts/embedded/inversion/main/index.parquet"]
-    assert plan.indices(plan.mask_set_shards()) == []
+    plan, part = Plan("embedded"), job(variant="few", benchmark="test")
+    assert plan.head_images(part) == plan.shards("images/main")[:1]
+    assert plan.head_latents(part) == plan.shards("latents/main/few")[:1]
+    assert plan.head_masks(part) == plan.shards("masks/main/otsu")[:1]
+    needed, sizes = plan.needed(), plan.sizes()
+    assert needed["latents/main/few"] == plan.head_latents(part)
+    assert needed["masks/main/otsu"] == plan.head_masks(part)
+    assert needed["images/main"] == plan.shards("images/main")
+    assert sizes["masks/main/otsu"] == (1, plan.settings.synthesis.items_per_shard)
+    assert sizes["images/main"] == (2, plan.settings.prompts.count)
 
 
 def test_the_longest_head_is_that_with_most_pairs(checkout):
@@ -180,22 +183,20 @@ def test_the_longest_head_is_that_with_most_pairs(checkout):
 
 
 def test_an_oracle_is_asked_only_where_the_settings_say_so(checkout):
-    plan = Plan("embedded")
-    assert plan.mask_set_shards() == plan.scored_shards("synthesis") == []
+    plan, folder = Plan("embedded"), "masks/main/oracle"
+    assert folder not in plan.needed() and plan.judged(folder) == []
     assert plan.synthetic_masks() == plan.quality() == []
     per_shard = plan.settings.synthesis.items_per_shard
     change(checkout / "params.yaml", "instruments", scored=per_shard)
     plan = Plan("embedded")
-    (judged,) = plan.scored_shards("mask_sets/oracle")  # of two shards
-    assert judged == plan.synthetic_shards("mask_sets/oracle")[0]
-    assert plan.mask_set_shards() == [judged]
+    assert plan.judged(folder) == plan.needed()[folder] == plan.shards(folder)[:1]
     assert plan.synthetic_masks() == ["artifacts/embedded/synthetic_masks/images.parquet"]
     assert plan.quality() == ["artifacts/embedded/instruments/quality.json"]
     assert "results/embedded/tables/mask-methods-synthetic.csv" in plan.tables("csv")
     change(checkout / "params.yaml", "variants", taught={"head": {"masks": "oracle"}})
     plan = Plan("embedded")
     learnt = plan.head_masks(job(variant="taught", benchmark="test"))
-    assert learnt == plan.mask_set_shards() == plan.synthetic_shards("mask_sets/oracle")
+    assert learnt == plan.needed()[folder] == plan.shards(folder)
 
 
 def test_scoring_more_images_trains_no_instrument_again(checkout):
@@ -204,32 +205,43 @@ def test_scoring_more_images_trains_no_instrument_again(checkout):
     assert (checkout / Plan("embedded").stamp("instruments")).read_text() == before
 
 
-def test_further_syntheses_have_folders_of_their_own(checkout):
+def test_every_synthesis_has_folders_of_its_own(checkout):
     params = checkout / "params.yaml"
     weak = {"guidance": 1.0, "limit": 300, "items_per_shard": 100}
     change(params, "syntheses", weak=weak, renders={"limit": 100}, unread={})
-    change(params, "variants", weak={"head": {"synthesis": "weak", "prompts": 200}})
+    few = {"synthesis": "weak", "prompts": 200}
+    change(params, "variants", weak={"head": few}, rival={"head": few | {"masks": "otsu"}})
     change(params, "variants", true={"head": {"synthesis": "renders", "masks": "true"}})
     plan = Plan("embedded")
-    assert plan.synthetic_shards("synthesis")[-1].endswith("synthesis/00001-of-00002.safetensors")
-    weak, true = job(variant="weak", benchmark="test"), job(variant="true", benchmark="test")
-    folder, name = "artifacts/embedded", "00001-of-00003.safetensors"
-    assert plan.head_images(weak)[1:] == [f"{folder}/syntheses/weak/{name}"]
-    assert plan.head_masks(weak)[1:] == [f"{folder}/syntheses_masks/weak/{name}"]
-    assert plan.head_latents(weak)[1:] == [f"{folder}/syntheses_inversion/weak/main/{name}"]
-    name = "00000-of-00001.safetensors"
-    assert plan.head_images(true) == [f"{folder}/renders/images/{name}"]
-    assert plan.head_masks(true) == [f"{folder}/renders/masks/{name}"]
-    assert plan.head_latents(true) == [f"{folder}/syntheses_inversion/renders/main/{name}"]
-    images = job(synthesis="renders", shard="00000", total="00001")
-    assert plan.inverted_images(images) == f"{folder}/renders/images/{name}"
-    further = plan.further_shards()
-    assert {*plan.head_images(weak), *plan.head_masks(true), *plan.head_latents(weak)} <= {*further}
-    assert not any("unread" in path for path in further)
-    plan.stamps("synthesis", "{synthesis}")
-    stamp = json.loads(Path(f"{folder}/settings/synthesis/weak.json").read_text())
+    assert plan.main == "main" and len(plan.main_images()) == 2
+    needed = plan.needed()
+    for folder in (
+        "images/weak",
+        "masks/weak/attentioncut",
+        "masks/weak/otsu",
+        "latents/weak/main",
+    ):
+        assert needed[folder] == plan.shards(folder)[:2]
+    assert plan.head_masks(job(variant="rival")) == needed["masks/weak/otsu"]
+    assert plan.head_masks(job(variant="true")) == needed["masks/renders/true"]
+    assert "images/renders" in needed and "masks/renders/attentioncut" not in needed
+    assert not any("/unread" in folder for folder in needed)
+    assert {*plan.drawn} == {"main", "weak", "unread"}
+    pattern = plan.stamps("synthesis", "{synthesis}")
+    stamp = json.loads(Path(pattern.format(synthesis="weak")).read_text())
     assert stamp["synthesis"]["guidance"] == 1.0
     assert stamp["synthesis"]["steps"] == plan.settings.synthesis.steps
+
+
+def test_the_main_set_may_be_any_other(checkout):
+    change(checkout / "params.yaml", "syntheses", weak={"guidance": 1.0, "limit": 300})
+    change(checkout / "params.yaml", "head", synthesis="weak")
+    few = {"pairs-120": {"head": {"pairs": 120}}, "inversion": {}}
+    params = yaml.safe_load((checkout / "params.yaml").read_text()) | {"variants": few}
+    (checkout / "params.yaml").write_text(yaml.safe_dump(params))
+    plan = Plan("embedded")
+    assert plan.main_masks() == plan.needed()["masks/weak/attentioncut"]
+    assert not any("/main/" in folder for folder in plan.needed() if folder.startswith("masks"))
 
 
 def test_variants_name_the_inversion_and_the_masks_they_read(checkout):
@@ -239,21 +251,48 @@ def test_variants_name_the_inversion_and_the_masks_they_read(checkout):
     change(params, "variants", otsu={"head": {"masks": "otsu"}})
     plan = Plan("embedded")
     many, otsu = job(variant="many", benchmark="test"), job(variant="otsu", benchmark="test")
-    assert plan.head_latents(many) == plan.synthetic_shards("inversion/many")
-    assert plan.head_latents(otsu) == plan.synthetic_shards("inversion/main")
-    assert plan.head_masks(many) == plan.synthetic_shards("masks")
-    assert plan.head_masks(otsu) == plan.mask_set_shards()
-    assert plan.mask_set_shards() == plan.synthetic_shards("mask_sets/otsu")
-    made = plan.synthetic_inversion_shards()
-    assert made == plan.synthetic_shards("inversion/main") + plan.synthetic_shards("inversion/many")
-    assert {*plan.prediction_latents(many)} <= {*plan.inversion_shards()}
-    assert not any("unused" in path for path in plan.inversion_shards())
+    needed = plan.needed()
+    assert plan.head_latents(many) == needed["latents/main/many"]
+    assert plan.head_latents(otsu) == needed["latents/main/main"]
+    assert plan.head_masks(many) == needed["masks/main/attentioncut"]
+    assert plan.head_masks(otsu) == needed["masks/main/otsu"]
+    assert plan.prediction_latents(many) == needed["latents/test/many"]
+    assert not any("unused" in folder for folder in needed)
     pattern = plan.stamps("prediction", "{variant}/{benchmark}")
     steps = {
         variant: load_sections(checkout / pattern.format(variant=variant, benchmark="test"))
         for variant in ("many", "otsu")
     }
     assert {name: each.inversion.steps for name, each in steps.items()} == {"many": 50, "otsu": 20}
+
+
+def test_every_file_that_is_needed_is_of_one_target(checkout):
+    plan = Plan("embedded")
+    targets = plan.targets()
+    of_shards = [path for paths in targets.values() for path in paths if "/head/" not in path]
+    assert sorted(of_shards) == sorted(plan.needed_shards())
+    assert {"images-main", "latents-benchmarks-main", "head-main", "predictions-pairs"} <= {
+        *targets
+    }
+    heads = [path for path in sum(targets.values(), []) if "/head/" in path]
+    assert sorted(heads) == sorted(map(plan.head, plan.settings.variants))
+
+
+def test_shards_of_another_number_of_items_are_removed_and_no_others(checkout):
+    plan = Plan("embedded")
+    folder = Path(plan.artifact("images/main"))
+    folder.mkdir(parents=True)
+    kept = [*map(Path, plan.shards("images/main")), folder / "notes.safetensors"]
+    stale = [folder / f"0000{index}-of-00003.safetensors" for index in range(3)]
+    for path in (*kept, *stale):
+        path.touch()
+    plan.remove_stale_shards()
+    assert sorted(folder.iterdir()) == sorted(kept)
+
+
+def test_a_wildcard_is_one_of_the_names_alone():
+    plan = Plan.__new__(Plan)
+    assert plan.one_of(["a-b", "c"], but="c") == "a\\-b" and plan.one_of([]) == "(?!)"
 
 
 def test_model_files_are_weights_and_configuration(checkout):
@@ -324,5 +363,4 @@ def test_a_limited_benchmark_has_fewer_shards(checkout):
     change(checkout / "params.yaml", "benchmarks", ecssd=few)
     plan = Plan("embedded")
     per_shard = plan.settings.inversion.items_per_shard
-    shards = [path for path in plan.inversion_shards() if "/ecssd/" in path]
-    assert len(shards) == -(-200 // per_shard)
+    assert len(plan.needed()["latents/ecssd/main"]) == -(-200 // per_shard)

@@ -40,9 +40,9 @@ def test_only_missing_files_are_restored():
 
 def test_stages_of_the_repository_name_targets_and_rules(root):
     stages = read_stages(root / "dvc.yaml")
-    assert stages["synthesis"].targets == ("synthesis_index",)
-    assert stages["synthesis"].rules == ("synthesis", "synthesis_index")
-    assert "artifacts/embedded/prompts" in stages["synthesis"].deps
+    assert stages["images-main"].targets == ("images-main",)
+    assert stages["images-main"].rules == ("images-main", "synthesis")
+    assert "artifacts/embedded/prompts" in stages["images-main"].deps
     assert "results/embedded/metrics.json" in stages["tables"].outs
 
 

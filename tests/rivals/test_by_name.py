@@ -122,17 +122,15 @@ def test_the_workflow_records_what_a_sweep_asks_for(sweep):
     plan = Plan.__new__(Plan)
     plan.settings, plan.profile = sweep, "sweep"
     shards = plan.mask_method_shards()
-    assert {path.split("/")[3] for path in shards} == {
+    assert {path.split("/")[4] for path in shards} == {
         "attentioncut-inversion",
         "attentioncut-noise",
         *sweep.mask_recordings,
     }
-    assert {path.split("/")[4] for path in shards} == {*comparison.mask_benchmarks(sweep)}
-    every = plan.attention_shards()
-    assert set(every) == {*shards, *plan.recording_shards("recording")}
-    assert len(set(every)) == len(every)
+    assert {path.split("/")[3] for path in shards} == {*comparison.mask_benchmarks(sweep)}
+    assert {*shards} <= {*plan.needed_shards()}
     # The main tables do not show them.
-    assert not any("early" in path for path in plan.recording_shards("recording_masks"))
+    assert not any("early" in path for path in plan.evaluated_shards())
 
 
 @pytest.mark.parametrize(

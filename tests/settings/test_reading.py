@@ -192,8 +192,8 @@ def test_variant_merges_its_overrides(default):
             "changes.yaml: variants.a.features.timesteps: expected some of inversion.timesteps",
         ),
         (
-            "variants: {a: {features: {source: clean}}, b: {}}\nrecordings: {a: {}}\n"
-            "mask_methods: {a: {method: otsu, recording: a}}\n"
+            "variants: {a: {features: {source: clean}}, b: {}}\nrecordings: {c: {}}\n"
+            "mask_methods: {a: {method: otsu, recording: c}}\n"
             "inversion: {timesteps: [0.0]}",
             "params.yaml: features.timesteps: expected some of inversion.timesteps [0.0]",
         ),
@@ -216,7 +216,7 @@ def test_variant_merges_its_overrides(default):
         ),
         (
             "variants: {a: {head: {masks: guess}}}",
-            "variants.a.head.masks: expected attentioncut, oracle, true or another of",
+            "variants.a.head.masks: expected attentioncut, oracle or another of mask_methods, got",
         ),
         ("head: {pairs: 481}", "changes.yaml: head.pairs: expected at most the 480 images"),
         ("prompts: {count: 200}", "variants.pairs-240.head.pairs: expected at most the 200"),
@@ -225,11 +225,11 @@ def test_variant_merges_its_overrides(default):
             "{head: {prompts: 9, pairs: 10}, variants: {a: {}}}",
             "head.pairs: expected at most head.prom",
         ),
-        ("head: {synthesis: other}", "head.synthesis: expected main or one of syntheses, got"),
-        ("instruments: {scored: 481}", "instruments.scored: expected at most prompts.count = 480"),
+        ("head: {synthesis: other}", "head.synthesis: expected one of syntheses (main), got"),
+        ("instruments: {scored: 481}", "instruments.scored: expected at most the 480 images of"),
         (
             "instruments: {scored: 400}\nsynthesis: {limit: 300}",
-            "instruments.scored: expected at most synthesis.limit = 300, got 400",
+            "instruments.scored: expected at most the 300 images of synthesis main, got 400",
         ),
         (
             "instruments: {scored: 80}\nworld: {images: {test: 8}}\n"
@@ -238,18 +238,27 @@ def test_variant_merges_its_overrides(default):
         ),
         ("mask_methods: {oracle: {method: otsu}}", "mask_methods.oracle: expected another name"),
         ("evaluation: {postprocessed: [guess]}", "evaluation.postprocessed: expected some of rec"),
-        ("syntheses: {main: {}}", "syntheses.main: expected another name: main is the section"),
-        ("head: {masks: 'true'}", "head.masks: expected other masks: synthesis renders alone"),
+        ("syntheses: {weak: {}}", "head.synthesis: expected one of syntheses (weak), got 'main'"),
         (
-            "{syntheses: {weak: {guidance: 1.0}}, head: {synthesis: weak, masks: otsu}}",
-            "head.masks: expected attentioncut, all that synthesis weak has, got 'otsu'",
+            "syntheses: {main: {}, val: {}}",
+            "benchmarks.val: expected another name: syntheses has it already",
         ),
         (
-            "{syntheses: {renders: {}}, head: {synthesis: renders}}",
-            "head.masks: expected true, all that synthesis renders has, got 'attentioncut'",
+            "variants: {attentioncut-noise: {}}",
+            "variants.attentioncut-noise: expected another name: recordings has it already",
+        ),
+        ("head: {masks: 'true'}", "head.masks: expected attentioncut, oracle or another of"),
+        (
+            "{syntheses: {main: {}, renders: {}}, variants: {a: {head: {synthesis: renders}}}}",
+            "head.masks: expected true, all that renders have, got 'attentioncut'",
         ),
         (
-            "{syntheses: {weak: {limit: 9}}, variants: {a: {head: {synthesis: weak, pairs: 10}}}}",
+            "{syntheses: {renders: {}}, head: {synthesis: renders, masks: 'true'}}",
+            "head.synthesis: expected another of syntheses: renders have no attention",
+        ),
+        (
+            "{syntheses: {main: {}, weak: {limit: 9}}, "
+            "variants: {a: {head: {synthesis: weak, pairs: 10}}}}",
             "variants.a.head.pairs: expected at most the 9 images that there are, got 10",
         ),
         ("prompts: {contexts: []}", "prompts.contexts: expected at least one item for"),

@@ -59,7 +59,7 @@ def saliency(tmp_path: Path) -> Path:
         Image.fromarray(mask).save(root / "masks" / f"{name}.png")
         small = resize(mask == 255, MODEL_SIZE) * 0.8 + 0.2 * rng.random(MODEL_SIZE)
         soft.append(np.round(255 * small).astype(np.uint8))
-    shard = tmp_path / "predictions" / "head" / "set" / "00000-of-00001.safetensors"
+    shard = tmp_path / "predictions" / "set" / "head" / "00000-of-00001.safetensors"
     fields = {"soft": np.stack(soft), "size": np.array(list(SIZES.values()), np.int32)}
     write_shard(shard, fields, ids=list(SIZES), kind="masks", stage="prediction", settings_hash="x")
     return tmp_path
@@ -187,7 +187,7 @@ def voc(tmp_path: Path) -> Path:
         (root / "Annotations" / f"{name}.xml").write_text(f"<annotation>{items}</annotation>")
         soft[row, 5:25, 10:30] = 255  # exactly the first box of x
     soft[1, :, 30:] = 0
-    shard = tmp_path / "predictions" / "head" / "set" / "00000-of-00001.safetensors"
+    shard = tmp_path / "predictions" / "set" / "head" / "00000-of-00001.safetensors"
     write_shard(
         shard, {"soft": soft}, ids=list(BOXES), kind="masks", stage="prediction", settings_hash="x"
     )

@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize("method", ["otsu", "walk-1", "attentioncut", "threshold"])
 def test_masks_are_those_of_the_method(run, tmp_path: Path, method: str) -> None:
-    (path,) = run.shards("synthesis")
+    (path,) = run.images
     out = tmp_path / "masks.safetensors"
     mask_sets.run(run.given("mask_sets"), method, path, out)
     given, made = read_shard(path), read_shard(out, stage="mask_sets")
@@ -34,7 +34,7 @@ def test_masks_are_those_of_the_method(run, tmp_path: Path, method: str) -> None
             soft = walk_otsu(attention.at((1,)), image, steps=0 if method == "otsu" else 1)
             assert np.mean((soft > 0.5) == made.fields["mask"][row]) > 0.99
     if method == "attentioncut":
-        usual = read_shard(run.shards("masks")[0])
+        usual = read_shard(run.masks[0])
         for name in ("mask", "kept", "reason"):
             assert np.array_equal(usual.fields[name], made.fields[name])
     kept = made.fields["reason"] == Reason.KEPT
@@ -44,4 +44,4 @@ def test_masks_are_those_of_the_method(run, tmp_path: Path, method: str) -> None
 
 def test_an_unknown_method_is_an_error(run, tmp_path: Path) -> None:
     with pytest.raises(DsegError, match="no mask method 'guess'"):
-        mask_sets.run(run.settings, "guess", run.shards("synthesis")[0], tmp_path / "out")
+        mask_sets.run(run.settings, "guess", run.images[0], tmp_path / "out")

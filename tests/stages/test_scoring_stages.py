@@ -70,7 +70,7 @@ def test_masks_are_scored_by_iou_and_boxes_by_hits(images):
 
 
 def test_iou_of_a_prediction_by_hand(run, images):
-    shard = read_shards(run.shards("predictions/rgb/test"))
+    shard = read_shards(run.shards("masks/test/rgb"))
     samples = open_benchmark("saliency", run.artifacts / "world" / "test")
     for item, trainings in zip(shard.ids, shard.fields["soft"], strict=True):
         truth = samples.make(item).mask()
@@ -100,9 +100,9 @@ def test_scores_name_protocol_and_number_of_images(run):
 
 
 def test_a_prediction_of_another_size_is_scored_at_the_size_of_the_truth(run, tmp_path):
-    shard = read_shards(run.shards("predictions/rgb/test"))
+    shard = read_shards(run.shards("masks/test/rgb"))
     large = shard.fields["soft"].repeat(2, axis=2).repeat(2, axis=3)
-    path = tmp_path / "predictions" / "rgb" / "test" / "00000-of-00001.safetensors"
+    path = tmp_path / "masks" / "test" / "rgb" / "00000-of-00001.safetensors"
     write_shard(
         path, {"soft": large}, ids=shard.ids, kind="masks", stage="prediction", settings_hash="x"
     )
@@ -125,7 +125,7 @@ def test_mask_methods_are_scored_on_val_and_test(run):
 
 
 def test_a_method_without_its_recording_is_refused(run, tmp_path):
-    usual = run.shards("recording/attentioncut-noise")
+    usual = [path for path in run.shards("attention") if path.parent.name == "attentioncut-noise"]
     with pytest.raises(DsegError, match=r"mask_methods\.early\.recording: no shards of 'early'"):
         mask_methods.run(run.given("mask_methods"), run.artifacts, usual, tmp_path / "x.parquet")
     assert not list(tmp_path.iterdir())
@@ -174,15 +174,15 @@ def test_the_page_of_claims_links_tables_that_are_there(run):
 
 
 def test_predictions_that_miss_an_image_are_refused(run, tmp_path):
-    first, *_ = run.shards("predictions/rgb/test")
-    with pytest.raises(DsegError, match=r"rgb/test: no mask of image test-0005, 1 are missing"):
+    first, *_ = run.shards("masks/test/rgb")
+    with pytest.raises(DsegError, match=r"test/rgb: no mask of image test-0005, 1 are missing"):
         evaluation.run(run.given("evaluation"), run.artifacts, [first], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_predictions_of_unknown_images_are_refused(run, tmp_path):
-    (shard,) = run.shards("predictions/rgb/val")
-    moved = tmp_path / "rgb" / "test" / shard.name
+    (shard,) = run.shards("masks/val/rgb")
+    moved = tmp_path / "test" / "rgb" / shard.name
     moved.parent.mkdir(parents=True)
     moved.write_bytes(shard.read_bytes())
     with pytest.raises(DsegError, match="val-0000 is not in the benchmark"):
@@ -190,13 +190,13 @@ def test_predictions_of_unknown_images_are_refused(run, tmp_path):
 
 
 def test_predictions_for_a_removed_benchmark_are_refused(run):
-    path = Path("predictions/rgb/gone/00000-of-00001.safetensors")
+    path = Path("masks/gone/rgb/00000-of-00001.safetensors")
     with pytest.raises(DsegError, match="'gone', which is not among the benchmarks"):
         evaluation.run(run.given("evaluation"), run.artifacts, [path], run.artifacts)
 
 
 def test_missing_scores_are_said(run, tmp_path):
-    masks, out = run.shards("masks"), tmp_path / "scores.parquet"
+    masks, out = run.masks, tmp_path / "scores.parquet"
     with pytest.raises(DsegError, match=r"images\.parquet: no readable table"):
         summary.run(run.given("summary"), tmp_path, tmp_path / "x.parquet", masks, out)
     with pytest.raises(DsegError, match=r"scores\.parquet: no readable table"):

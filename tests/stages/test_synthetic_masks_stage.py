@@ -32,12 +32,12 @@ def run(tmp_path_factory):
     run = make_run(folder, settings_of(folder, {"val": 6, "test": 2}, COUNT, instruments=few))
     trained = run.artifacts / "instruments"
     instruments.run(run.given("instruments"), run.artifacts / "world" / "val", trained)
-    for path in run.shards("synthesis"):
+    for path in run.images:
         oracle_masks.run(
             run.given("oracle_masks"),
             path,
             trained / "segmenter.safetensors",
-            run.artifacts / "mask_sets" / "oracle" / path.name,
+            run.artifacts / "masks/main/oracle" / path.name,
         )
     return run
 
@@ -47,8 +47,8 @@ def table(run) -> pd.DataFrame:
     out = run.artifacts / "synthetic_masks" / "images.parquet"
     synthetic_masks.run(
         run.given("synthetic_masks"),
-        run.shards("synthesis"),
-        run.shards("mask_sets/oracle"),
+        run.images,
+        run.shards("masks/main/oracle"),
         run.artifacts / "instruments",
         run.artifacts / "prompts" / "prompts.parquet",
         out,
@@ -57,8 +57,8 @@ def table(run) -> pd.DataFrame:
 
 
 def test_the_masks_are_the_segmenters(run) -> None:
-    shard = read_shards(run.shards("synthesis"))
-    made = read_shards(run.shards("mask_sets/oracle"), kind="masks", stage="oracle_masks")
+    shard = read_shards(run.images)
+    made = read_shards(run.shards("masks/main/oracle"), kind="masks", stage="oracle_masks")
     network = instruments.read_segmenter(run.artifacts / "instruments")
     np.testing.assert_array_equal(made.fields["mask"], masks_of(network, shard.fields["image"]))
     assert made.ids == shard.ids
@@ -71,8 +71,8 @@ def test_every_method_is_scored_by_the_oracles_masks(run, table: pd.DataFrame) -
     assert set(table["method"]) == set(names)
     assert "attentioncut" in names and "attentioncut-inverted" not in names
     assert table.groupby("method")["id"].nunique().eq(SCORED).all()
-    oracle = read_shards(run.shards("mask_sets/oracle")).fields["mask"]
-    own = read_shards(run.shards("masks")).fields["mask"]
+    oracle = read_shards(run.shards("masks/main/oracle")).fields["mask"]
+    own = read_shards(run.masks).fields["mask"]
     expected = [(a & b).sum() / (a | b).sum() for a, b in zip(oracle, own, strict=True)][:SCORED]
     rows = table[table["method"] == "attentioncut"]
     np.testing.assert_allclose(rows["iou"], expected, rtol=1e-5)
@@ -94,7 +94,7 @@ def test_the_table_says_how_good_the_oracle_is(run, table: pd.DataFrame) -> None
 
 
 def test_where_the_oracle_finds_nothing_no_method_is_scored(run, table, tmp_path: Path) -> None:
-    blank = run.shards("mask_sets/oracle")
+    blank = run.shards("masks/main/oracle")
     first = read_shard(blank[0])
     fields = {name: array.copy() for name, array in first.fields.items()}
     fields["mask"][1] = False
@@ -104,7 +104,7 @@ def test_where_the_oracle_finds_nothing_no_method_is_scored(run, table, tmp_path
     out = tmp_path / "images.parquet"
     synthetic_masks.run(
         run.given("synthetic_masks"),
-        run.shards("synthesis"),
+        run.images,
         [path, *blank[1:]],
         run.artifacts / "instruments",
         run.artifacts / "prompts" / "prompts.parquet",
@@ -139,7 +139,7 @@ def test_scores_that_are_asked_for_and_not_given_are_said(run, table) -> None:
         read_scores(
             run.artifacts / "evaluation",
             run.artifacts / "mask_methods.parquet",
-            run.shards("masks"),
+            run.masks,
             synthetic_masks=[run.artifacts / "synthetic_masks" / "images.parquet"],
         )
 
@@ -151,7 +151,7 @@ def test_metrics_have_the_oracles_scores(run, table) -> None:
 
 
 def test_the_oracle_judges_images_of_its_own_size_alone(run, tmp_path: Path) -> None:
-    shard = read_shard(run.shards("synthesis")[0])
+    shard = read_shard(run.images[0])
     large = {**shard.fields, "image": shard.fields["image"].repeat(2, axis=1).repeat(2, axis=2)}
     path, out = tmp_path / "00000-of-00001.safetensors", tmp_path / "masks.safetensors"
     write_shard(path, large, ids=shard.ids, kind="images", stage="synthesis", settings_hash="")
@@ -165,8 +165,8 @@ def test_the_oracle_judges_images_of_its_own_size_alone(run, tmp_path: Path) -> 
 
 def test_a_head_takes_the_oracles_masks(run) -> None:
     head = run.settings.head.model_copy(update={"masks": "oracle", "filter": False})
-    paths = run.shards("mask_sets/oracle")
-    ids, _, targets = read_pairs(run.shards("synthesis"), paths, head)
+    paths = run.shards("masks/main/oracle")
+    ids, _, targets = read_pairs(run.images, paths, head)
     made = read_shards(paths)
     assert ids == made.ids
     learnt = targets[torch.arange(len(ids))].numpy()
@@ -177,7 +177,7 @@ def test_masks_of_other_images_are_an_error(run, tmp_path: Path) -> None:
     with pytest.raises(DsegError, match="masks of other images"):
         synthetic_masks.run(
             run.given("synthetic_masks"),
-            run.shards("synthesis"),
+            run.images,
             swapped(run, tmp_path),
             run.artifacts / "instruments",
             run.artifacts / "prompts" / "prompts.parquet",
@@ -188,7 +188,7 @@ def test_masks_of_other_images_are_an_error(run, tmp_path: Path) -> None:
 def swapped(run, folder: Path) -> list[Path]:
     """The oracle's masks in another order."""
     paths = []
-    for path in run.shards("mask_sets/oracle"):
+    for path in run.shards("masks/main/oracle"):
         shard = read_shard(path)
         paths.append(folder / path.name)
         order = shard.ids[::-1]
@@ -215,7 +215,7 @@ def read(run, table: pd.DataFrame) -> Scores:
     scores = read_scores(
         folder,
         run.artifacts / "mask_methods.parquet",
-        run.shards("masks"),
+        run.masks,
         synthetic_masks=[run.artifacts / "synthetic_masks" / "images.parquet"],
         quality=[run.artifacts / "instruments" / "quality.json"],
     )

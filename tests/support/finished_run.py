@@ -30,6 +30,7 @@ from dseg.world.splits import draw_split
 
 ROOT = Path(__file__).resolve().parents[2]
 PER_SHARD = 5
+IMAGES, MASKS = "images/main", "masks/main/attentioncut"
 # How well a method does here, between 0, noise, and 1, the truth; others .8.
 QUALITY = {
     "attentioncut-noise": 0.72,
@@ -59,6 +60,18 @@ class FinishedRun:
         path = self.artifacts / "settings" / f"{stage}.json"
         write_stamp(path, sections(self.settings, *declared_sections(f"dseg.stages.{stage}", ROOT)))
         return load_sections(path)
+
+    @property
+    def images(self) -> list[Path]:
+        return self.shards(IMAGES)
+
+    @property
+    def masks(self) -> list[Path]:
+        return self.shards(MASKS)
+
+    @property
+    def predictions(self) -> list[Path]:
+        return self.shards(*(f"masks/{name}" for name in self.settings.benchmarks))
 
     def shards(self, *folders: str) -> list[Path]:
         return [
@@ -105,19 +118,18 @@ def make_run(folder: Path, settings: Settings) -> FinishedRun:
         scenes = draw_split(name, settings.seed, count, size=size, shift_strength=strength)
         ids = [f"{name}-{index:04d}" for index in range(count)]
         for seed, method in enumerate([*settings.recordings, *settings.variants]):
-            kind = "recording_masks" if method in settings.recordings else "predictions"
             quality = QUALITY.get(method, 0.8)
             soft = _blurred(scenes.masks, quality, seed)
             trainings = np.stack([soft, _blurred(scenes.masks, quality, 100 + seed)], axis=1)
             bytes_or_floats = (
                 {"soft": soft.astype(np.float16)}
-                if kind == "recording_masks"
+                if method in settings.recordings
                 else {"soft": np.round(255 * trainings).astype(np.uint8)}
             )
-            _write(run.artifacts / kind / method / name, bytes_or_floats, ids, "masks")
+            _write(run.artifacts / "masks" / name / method, bytes_or_floats, ids, "masks")
         fields = _attention(scenes.images, scenes.masks)
         for recording in comparison.mask_recordings(settings):
-            _write(run.artifacts / "recording" / recording / name, fields, ids, "images")
+            _write(run.artifacts / "attention" / name / recording, fields, ids, "images")
     _synthesise(run)
     return run
 
@@ -126,14 +138,13 @@ def finish(run: FinishedRun) -> None:
     """Run the stages from evaluation to figures."""
     scores = run.artifacts / "evaluation"
     methods = run.artifacts / "mask_methods" / "images.parquet"
-    masks = run.shards("masks")
-    predictions = run.shards("recording_masks", "predictions")
+    masks, predictions = run.masks, run.predictions
     evaluation.run(run.given("evaluation"), run.artifacts, predictions, scores)
     attention = [
         path
         for recording in comparison.mask_recordings(run.settings)
         for name in comparison.mask_benchmarks(run.settings)
-        for path in run.shards(f"recording/{recording}/{name}")
+        for path in run.shards(f"attention/{name}/{recording}")
     ]
     mask_methods.run(run.given("mask_methods"), run.artifacts, attention, methods)
     summary.run(run.given("summary"), scores, methods, masks, run.summary)
@@ -151,9 +162,9 @@ def draw(run: FinishedRun) -> None:
         evaluation=run.artifacts / "evaluation",
         summary=run.summary,
         prompts=run.artifacts / "prompts" / "prompts.parquet",
-        synthesis=run.shards("synthesis"),
-        masks=run.shards("masks"),
-        predictions=run.shards("recording_masks", "predictions"),
+        synthesis=run.images,
+        masks=run.masks,
+        predictions=run.predictions,
         out=run.results,
     )
 
@@ -167,10 +178,10 @@ def _synthesise(run: FinishedRun) -> None:
     (run.artifacts / "prompts").mkdir(parents=True)
     table.to_parquet(run.artifacts / "prompts" / "prompts.parquet")
     fields = _attention(scenes.images, scenes.masks)
-    _write(run.artifacts / "synthesis", fields, ids, "images")
+    _write(run.artifacts / IMAGES, fields, ids, "images")
     settings = run.given("attentioncut")
-    for path in run.shards("synthesis"):
-        attentioncut.run(settings, path, run.artifacts / "masks" / path.name)
+    for path in run.images:
+        attentioncut.run(settings, path, run.artifacts / MASKS / path.name)
 
 
 def _attention(images: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:

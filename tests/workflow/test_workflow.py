@@ -27,9 +27,14 @@ PARAMS = "workflow/profiles/smoke/params.yaml"
 SNAKEMAKE = "snakemake", "--config", "profile=smoke", "--nolock"
 NOTHING = "Nothing to be done"
 SCORED = {"evaluation", "summary", "tables", "figures", "claims"}
-PREDICTED = {"head", "prediction", "predictions_main"} | SCORED
+PREDICTED = {"head", "prediction"} | SCORED
 STAGES_PREDICTED = {"head-main", "predictions-main"} | SCORED
-CUT = {"attentioncut", "masks_index", "recording_masks", "recording_masks_index", "mask_methods"}
+CUT = {"attentioncut", "mask_methods"}
+STAGES_CUT = {
+    "masks-main-attentioncut",
+    "masks-benchmarks-attentioncut-noise",
+    "mask_methods",
+}
 
 
 class Clone:
@@ -136,16 +141,16 @@ def kill_while_synthesising(clone):
     """Kill a run between two shards of synthetic images; the shard that is there."""
     # One shard after the other; the lock that Snakemake leaves behind must not be in the way.
     running = subprocess.Popen(
-        ["snakemake", "synthesis_index", "--cores", "1", "--config", "profile=smoke"],
+        ["snakemake", "images-main", "--cores", "1", "--config", "profile=smoke"],
         cwd=clone.folder,
         env=clone.env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    folder, logs = (clone.folder / "artifacts/smoke" / name for name in ("synthesis", "logs"))
+    folder, logs = (clone.folder / "artifacts/smoke" / name for name in ("images/main", "logs"))
     deadline = time.monotonic() + 600
-    while len([*(logs / "synthesis").glob("*.log")]) < 2 or not any(folder.glob("*-of-*")):
+    while len([*(logs / "synthesis/main").glob("*.log")]) < 2 or not any(folder.glob("*-of-*")):
         assert running.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGKILL)
@@ -233,14 +238,14 @@ def test_a_changed_setting_reruns_what_reads_it_and_what_is_behind(finished, by_
     before = finished.digests("artifacts/smoke")
     (_, rules), stages = at_once(finished.reproduce, by_dvc.repro)
     assert rules == CUT | PREDICTED
-    assert stages == {"settings", "masks", "recording_masks", "mask_methods"} | STAGES_PREDICTED
+    assert stages == {"settings"} | STAGES_CUT | STAGES_PREDICTED
     assert all(at_once(finished.agree, by_dvc.agree))
     assert by_dvc.digests("artifacts/smoke") == finished.digests("artifacts/smoke") != before
 
 
 def test_an_edited_source_file_reruns_its_stage(finished, by_dvc):
     for clone in (finished, by_dvc):
-        with (clone.folder / "dseg" / "evaluation" / "scoring.py").open("a") as file:
+        with (clone.folder / "dseg" / "stages" / "evaluation.py").open("a") as file:
             file.write("\n# Edited.\n")
     (_, rules), stages = at_once(finished.reproduce, by_dvc.repro)
     # DVC sees that the scores are the same as before, and stops there.
@@ -281,7 +286,7 @@ def test_a_variant_added_and_removed_touches_its_set_alone(finished, by_dvc):
     for clone in clones:
         clone.set("variants", another={"head": {"architecture": "linear"}})
     (_, rules), stages = at_once(finished.reproduce, by_dvc.repro)
-    assert rules == {"head", "prediction", "predictions_heads"} | SCORED
+    assert rules == {"head", "prediction"} | SCORED
     assert stages == {"settings", "head-heads", "predictions-heads"} | SCORED
     assert by_dvc.tables() == finished.tables() != before[0]
     assert by_dvc.digests(heads) == finished.digests(heads)
@@ -298,7 +303,7 @@ def test_a_variant_added_and_removed_touches_its_set_alone(finished, by_dvc):
 
 def test_what_was_changed_by_hand_is_named_and_not_adopted(broken):
     table = broken.folder / "results/smoke/tables/saliency.csv"
-    (shard,) = (broken.folder / "artifacts/smoke/predictions/inversion/val").glob("*-of-*")
+    (shard,) = (broken.folder / "artifacts/smoke/masks/val/inversion").glob("*-of-*")
     before = broken.tables() | broken.digests("artifacts/smoke")
     lock = (broken.folder / "workflow/profiles/smoke/dvc.lock").read_bytes()
     table.write_text(re.sub(r"\d", "9", table.read_text()))
@@ -342,7 +347,7 @@ def test_missing_model(broken):
 
 
 def test_truncated_shard(broken):
-    shard = broken.folder / "artifacts/smoke/recording/attentioncut-noise/val"
+    shard = broken.folder / "artifacts/smoke/attention/val/attentioncut-noise"
     (shard,) = shard.glob("*-of-*")
     shard.write_bytes(shard.read_bytes()[:2000])
     done = broken.reproduce(check=False)
@@ -363,7 +368,7 @@ def test_corrupt_image_and_mask_of_another_size(broken):
     Image.new("L", (20, 30)).save(mask)
     broken.set("benchmarks", val={"layout": "saliency", "root": own, "images": 8})
     scores = "artifacts/smoke/mask_methods/images.parquet"
-    recorded = "artifacts/smoke/recording/attentioncut-noise/val/00000-of-00001.safetensors"
+    recorded = "artifacts/smoke/attention/val/attentioncut-noise/00000-of-00001.safetensors"
 
     fails_with(
         broken.call(*SNAKEMAKE, scores, check=False),

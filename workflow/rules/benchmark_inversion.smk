@@ -6,9 +6,7 @@ rule benchmark_inversion:
         settings=plan.stamps("benchmark_inversion", "{inversion}/{benchmark}"),
         code=plan.code("benchmark_inversion"),
     output:
-        plan.artifact(
-            "benchmark_inversion/{inversion}/{benchmark}/{shard}-of-{total}.safetensors"
-        ),
+        plan.artifact("latents/{benchmark}/{inversion}/{shard}-of-{total}.safetensors"),
     log:
         plan.log("benchmark_inversion/{inversion}/{benchmark}/{shard}-of-{total}"),
     conda:
@@ -19,17 +17,3 @@ rule benchmark_inversion:
         "python -m dseg stage benchmark-inversion --settings {input.settings:q} --root {input.images:q}"
         " --benchmark {wildcards.benchmark:q} --shard {wildcards.shard:q} --out {output:q}"
         " 2>&1 | tee {log:q}"
-
-
-rule benchmark_inversion_index:
-    input:
-        shards=plan.inversion_shards(),
-        code=plan.code("index"),
-    output:
-        plan.indices(plan.inversion_shards()),
-    log:
-        plan.log("benchmark_inversion/index"),
-    conda:
-        "../../environment.yml"
-    shell:
-        "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"

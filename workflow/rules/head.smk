@@ -24,9 +24,3 @@ rule head:
         "python -m dseg stage head --settings {input.settings:q} --synthesis {input.synthesis:q}"
         " --masks {input.masks:q} --prompts {input.prompts:q} --latents {input.latents:q} --out {params.out:q}"
         " 2>&1 | tee {log:q}"
-
-
-rule heads:
-    input:
-        expand(rules.head.output, variant=plan.settings.variants),
-    localrule: True

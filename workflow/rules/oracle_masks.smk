@@ -1,18 +1,15 @@
 # Masks of the synthetic images by a segmenter trained on true masks: an instrument, by which mask
 # methods are judged and what heads learn at best is measured.
-ruleorder: oracle_masks > mask_sets
-
-
 rule oracle_masks:
     input:
-        synthesis=rules.synthesis.output,
+        synthesis=plan.artifact("images/{synthesis}/{shard}-of-{total}.safetensors"),
         segmenter=rules.instruments.output.segmenter,
         settings=plan.stamp("oracle_masks"),
         code=plan.code("oracle_masks"),
     output:
-        plan.artifact("mask_sets/oracle/{shard}-of-{total}.safetensors"),
+        plan.artifact("masks/{synthesis}/oracle/{shard}-of-{total}.safetensors"),
     log:
-        plan.log("oracle_masks/{shard}-of-{total}"),
+        plan.log("oracle_masks/{synthesis}/{shard}-of-{total}"),
     conda:
         "../../environment.yml"
     shell:

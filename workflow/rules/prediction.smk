@@ -8,9 +8,7 @@ rule prediction:
         settings=plan.stamps("prediction", "{variant}/{benchmark}"),
         code=plan.code("prediction"),
     output:
-        plan.artifact(
-            "predictions/{variant}/{benchmark}/{shard}-of-{total}.safetensors"
-        ),
+        plan.artifact("masks/{benchmark}/{variant}/{shard}-of-{total}.safetensors"),
     log:
         plan.log("prediction/{variant}/{benchmark}/{shard}-of-{total}"),
     conda:
@@ -21,29 +19,3 @@ rule prediction:
         "python -m dseg stage prediction --settings {input.settings:q} --root {input.images:q}"
         " --benchmark {wildcards.benchmark:q} --shard {wildcards.shard:q} --head {input.head:q}"
         " --latents {input.latents:q} --out {output:q} 2>&1 | tee {log:q}"
-
-
-# Targets of each set of variants, heads and predictions; DVC makes a stage of each.
-for name, variants in plan.variant_sets.items():
-
-    rule:
-        name:
-            f"heads_{name}"
-        input:
-            expand(rules.head.output, variant=variants),
-        localrule: True
-
-    rule:
-        name:
-            f"predictions_{name}"
-        input:
-            shards=plan.shards_predicted_by(variants),
-            code=plan.code("index"),
-        output:
-            plan.indices(plan.shards_predicted_by(variants)),
-        log:
-            plan.log(f"prediction/{name}"),
-        conda:
-            "../../environment.yml"
-        shell:
-            "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"

@@ -1,4 +1,4 @@
-# Attention on the images of the benchmarks, and AttentionCut of it: the method without a head.
+# Attention on the images of the benchmarks, for AttentionCut without a head and for its rivals.
 rule recording:
     input:
         images=plan.benchmark_folder,
@@ -8,7 +8,7 @@ rule recording:
         code=plan.code("recording"),
     output:
         plan.artifact(
-            "recording/{recording}/{benchmark}/{shard}-of-{total}.safetensors"
+            "attention/{benchmark}/{recording}/{shard}-of-{total}.safetensors"
         ),
     log:
         plan.log("recording/{recording}/{benchmark}/{shard}-of-{total}"),
@@ -20,17 +20,3 @@ rule recording:
         "python -m dseg stage recording --settings {input.settings:q} --root {input.images:q}"
         " --benchmark {wildcards.benchmark:q} --shard {wildcards.shard:q}"
         " --latents {input.latents:q} --out {output:q} 2>&1 | tee {log:q}"
-
-
-rule recording_index:
-    input:
-        shards=plan.attention_shards(),
-        code=plan.code("index"),
-    output:
-        plan.indices(plan.attention_shards()),
-    log:
-        plan.log("recording/index"),
-    conda:
-        "../../environment.yml"
-    shell:
-        "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"

@@ -3,7 +3,7 @@ rule summary:
     input:
         evaluation=rules.evaluation.output.scores,
         mask_methods=rules.mask_methods.output,
-        masks=plan.synthetic_shards("masks"),
+        masks=plan.main_masks(),
         round_trips=plan.round_trips(),
         synthetic_masks=plan.synthetic_masks(),
         quality=plan.quality(),

@@ -1,14 +1,16 @@
-# Prompts to images with the attention of their nouns: a job for each shard.
+# Prompts to images with the attention of their nouns: a job for each shard of each set.
 rule synthesis:
     input:
         prompts=rules.prompts.output,
         model=plan.model,
-        settings=plan.stamp("synthesis"),
+        settings=plan.stamps("synthesis", "{synthesis}"),
         code=plan.code("synthesis"),
     output:
-        plan.artifact("synthesis/{shard}-of-{total}.safetensors"),
+        plan.artifact("images/{synthesis}/{shard}-of-{total}.safetensors"),
     log:
-        plan.log("synthesis/{shard}-of-{total}"),
+        plan.log("synthesis/{synthesis}/{shard}-of-{total}"),
+    wildcard_constraints:
+        synthesis=plan.one_of(plan.drawn),
     conda:
         "../../environment.yml"
     resources:
@@ -16,30 +18,3 @@ rule synthesis:
     shell:
         "python -m dseg stage synthesis --settings {input.settings:q} --prompts {input.prompts:q}"
         " --shard {wildcards.shard:q} --out {output:q} 2>&1 | tee {log:q}"
-
-
-rule synthesis_index:
-    input:
-        shards=plan.synthetic_shards("synthesis"),
-        code=plan.code("index"),
-    output:
-        plan.indices(plan.synthetic_shards("synthesis")),
-    log:
-        plan.log("synthesis/index"),
-    conda:
-        "../../environment.yml"
-    shell:
-        "python -m dseg stage index --shards {input.shards:q} 2>&1 | tee {log:q}"
-
-
-# Further sets of images to train heads on, by other settings.
-use rule synthesis as syntheses with:
-    input:
-        prompts=rules.prompts.output,
-        model=plan.model,
-        settings=plan.stamps("synthesis", "{synthesis}"),
-        code=plan.code("synthesis"),
-    output:
-        plan.artifact("syntheses/{synthesis}/{shard}-of-{total}.safetensors"),
-    log:
-        plan.log("syntheses/{synthesis}/{shard}-of-{total}"),

@@ -3,8 +3,8 @@ if plan.synthetic_masks():
 
     rule synthetic_masks:
         input:
-            synthesis=plan.scored_shards("synthesis"),
-            oracle=plan.scored_shards("mask_sets/oracle"),
+            synthesis=plan.judged(f"images/{plan.main}"),
+            oracle=plan.judged(f"masks/{plan.main}/oracle"),
             quality=rules.instruments.output.quality,
             prompts=rules.prompts.output,
             settings=plan.stamp("synthetic_masks"),

@@ -7,7 +7,7 @@ rule tracking:
         summary=rules.summary.output,
         claims=rules.claims.output.page,
         records=rules.claims.output.records,
-        masks=plan.synthetic_shards("masks"),
+        masks=plan.main_masks(),
         truths=plan.benchmark_folders,
         model=plan.model,
         settings=plan.stamp("tracking"),

@@ -1,5 +1,5 @@
 # The embedded world's evaluation splits, laid out like the public benchmarks.
-rule world:
+rule world_split:
     input:
         settings=plan.stamp("world"),
         code=plan.code("world"),
@@ -14,7 +14,7 @@ rule world:
         " --out {output:q} 2>&1 | tee {log:q}"
 
 
-rule world_splits:
+rule world:
     input:
-        expand(rules.world.output, split=plan.splits),
+        expand(rules.world_split.output, split=plan.splits),
     localrule: True

@@ -29,7 +29,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(run) -> pd.DataFrame:
-    shards = run.shards("recording_masks", "predictions")
+    shards = run.predictions
     evaluation.run(run.given("evaluation"), run.artifacts, shards, run.artifacts / "evaluation")
     return pd.read_parquet(run.artifacts / "evaluation" / "images.parquet")
 
@@ -93,7 +93,7 @@ def made_of(run):
     folder = run.artifacts / "evaluation"
     methods = run.artifacts / "methods.parquet"
     pd.DataFrame(columns=["method", "benchmark", "id", "iou", "acc"]).to_parquet(methods)
-    scores = read_scores(folder, methods, run.shards("masks"))
+    scores = read_scores(folder, methods, run.masks)
     return postprocessing_table(run.given("tables"), summarise(run.given("summary"), scores))
 
 
