@@ -9,8 +9,7 @@ from dseg.artifacts.shards import read_shard
 from dseg.datasets.opening import Sample, Samples, open_benchmark
 from dseg.errors import DsegError
 from dseg.method.resample import resize
-from dseg.settings.reading import Settings
-from dseg.settings.run import WORLD
+from dseg.settings.run import WORLD, Settings
 
 
 def open_samples(

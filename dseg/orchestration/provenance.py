@@ -16,10 +16,21 @@ from dseg.errors import DsegError
 from dseg.files import write_text
 
 PACKAGE = "dseg"
-# Their effect on a stage is in its settings file (the settings), or they have none on what it
-# writes (the version, errors, progress). As inputs, each new setting would make every artifact of
-# a run stale.
-NOT_INPUTS = re.compile(r"dseg(\.(errors|progress|settings(\..+)?))?")
+# No inputs, nor what they import: modules that name, check or report, and change nothing that a
+# stage writes (the version, errors, progress).
+#
+# Of the settings, all but what computes inside a stage. A stage reads its settings from a stamp, in
+# which defaults stand and overrides are merged as `overrides` does it: what runs before the stamp
+# is written shows in it. What reads it back (`reading`, `document`) and the types (`fields`, `run`,
+# ...) pass its values on or refuse them. As inputs, the sentence that explains one setting, or one
+# more setting, would make every artifact of a run stale. A module that is not named here counts.
+#
+# What this misses: the methods of `run.Settings` that look up and merge within a stage (variants,
+# recordings, mask methods). Whoever changes how they merge runs these stages again by hand.
+NOT_INPUTS = re.compile(
+    r"dseg(\.(errors|progress|settings(\.(agreement|document|fields|masks|overrides|profiles|reading"
+    r"|run|schema|world))?))?"
+)
 
 
 def sources(module: str, root: Path = Path()) -> list[Path]:

@@ -29,7 +29,7 @@ from dseg.embedded.components import (
 )
 from dseg.errors import DsegError
 from dseg.progress import format_seconds, track
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 from dseg.world.captions import VOCABULARY
 from dseg.world.renderer import captioned_images
 

@@ -17,7 +17,7 @@ from dseg.datasets.opening import open_benchmark
 from dseg.embedded.quality import localisation, noun_maps, reconstruction, sample
 from dseg.progress import format_seconds
 from dseg.reporting.galleries import learning_curve, loss_curve, save_png, sheet
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 from dseg.stages.base_curve import ROOT
 from dseg.world.backgrounds import TRAIN_CONTEXTS
 from dseg.world.captions import caption

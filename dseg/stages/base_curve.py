@@ -21,7 +21,7 @@ from dseg.embedded.instruments import name_kinds
 from dseg.embedded.quality import localisation, noun_maps, sample
 from dseg.files import write_atomically
 from dseg.progress import track
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 from dseg.stages.base import averages, export
 from dseg.stages.instruments import read_classifier
 from dseg.world.backgrounds import TRAIN_CONTEXTS

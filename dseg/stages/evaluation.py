@@ -31,7 +31,7 @@ from dseg.evaluation.truths import (
 )
 from dseg.files import write_atomically
 from dseg.progress import track
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("benchmarks", "evaluation")
 BASELINES: Mapping[str, Callable[[int, int], np.ndarray]] = MappingProxyType(

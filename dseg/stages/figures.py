@@ -36,7 +36,7 @@ from dseg.reporting.panels import (
 )
 from dseg.reporting.scores import read_table
 from dseg.reporting.summary import Summary
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = (*COMPARED, "evaluation", "world.shift_strength", "attentioncut")
 CLASSES, COLUMNS = 12, 10  # columns of the galleries

@@ -26,7 +26,7 @@ from dseg.embedded.quality import mean_iou, true_masks
 from dseg.files import write_json
 from dseg.method.head import Network
 from dseg.progress import track
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("seed", "world.size", "instruments.images", "instruments.epochs")
 CLASSIFIER_FILE, SEGMENTER_FILE = "classifier.safetensors", "segmenter.safetensors"

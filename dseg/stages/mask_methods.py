@@ -15,7 +15,7 @@ from dseg.files import write_atomically
 from dseg.progress import track
 from dseg.rivals.by_name import mask_method
 from dseg.rivals.thresholds import Baseline
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("benchmarks", "attentioncut", "mask_methods", "evaluation.protocol")
 

@@ -14,7 +14,8 @@ from dseg.method.cut.attentioncut import Reason, judge
 from dseg.progress import track
 from dseg.rivals.by_name import mask_method
 from dseg.settings.masks import AttentionCutSettings
-from dseg.settings.reading import Settings, sections, settings_hash
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 
 SECTIONS = ("attentioncut", "mask_methods")
 

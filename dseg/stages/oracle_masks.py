@@ -12,7 +12,8 @@ from dseg.artifacts.heads import read_head
 from dseg.artifacts.shards import read_shard
 from dseg.embedded.instruments import oracle_masks
 from dseg.errors import DsegError
-from dseg.settings.reading import Settings, sections, settings_hash
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 from dseg.stages.mask_sets import write_masks
 
 SECTIONS = ("attentioncut",)

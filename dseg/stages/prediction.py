@@ -21,8 +21,8 @@ from dseg.evaluation.truths import match_size
 from dseg.method.feature_reader import FeatureReader
 from dseg.method.head import as_planes, predict
 from dseg.method.prompts import captions
-from dseg.settings.reading import Settings, sections, settings_hash
-from dseg.settings.run import FeaturesSettings
+from dseg.settings.run import FeaturesSettings, Settings
+from dseg.settings.sections import sections, settings_hash
 
 SECTIONS = (
     "seed",

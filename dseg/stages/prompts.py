@@ -9,7 +9,7 @@ from dseg.datasets.class_names import names_of
 from dseg.errors import DsegError
 from dseg.files import write_atomically
 from dseg.method.prompts import build_prompts
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("seed", "model.path", "model.revision", "prompts")
 COLUMNS = ("id", "text", "token_start", "token_end", "seed")  # those later stages read

@@ -8,7 +8,8 @@ from dseg.base_model.loading import base_model
 from dseg.method.attention import AttentionPlan
 from dseg.method.synthesis import Synthesis, synthesise
 from dseg.progress import track
-from dseg.settings.reading import Settings, sections, settings_hash
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 from dseg.stages.prompts import read_prompts
 
 SECTIONS = ("model", "synthesis", "attention")

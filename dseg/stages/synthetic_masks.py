@@ -14,7 +14,7 @@ from dseg.files import write_atomically
 from dseg.progress import track
 from dseg.reporting import comparison
 from dseg.rivals.by_name import mask_method
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 from dseg.stages.instruments import read_classifier
 from dseg.stages.mask_methods import score_methods
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from dseg.errors import DsegError
-from dseg.settings.reading import load_sections, load_settings, sections
+from dseg.settings.reading import load_sections, load_settings
+from dseg.settings.sections import sections
 from dseg.stages.prompts import SECTIONS, read_prompts, run
 
 pytest_plugins = ("tiny_pipeline",)
