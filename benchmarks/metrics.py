@@ -33,7 +33,7 @@ from dseg.evaluation.boxes import mask_to_box  # noqa: E402
 from dseg.evaluation.metrics import image_curves  # noqa: E402
 from dseg.evaluation.postprocessing import MODES, POSTPROCESSING, scored_maps  # noqa: E402
 from dseg.evaluation.scoring import Case, Evaluator  # noqa: E402
-from dseg.evaluation.truths import match_size  # noqa: E402
+from dseg.method.resample import match_size  # noqa: E402
 
 Pair = tuple[np.ndarray, np.ndarray]
 THRESHOLDS = np.arange(0, 1, 1 / 255).astype(np.float32)

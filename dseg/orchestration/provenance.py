@@ -36,7 +36,8 @@ NOT_INPUTS = re.compile(
 def sources(module: str, root: Path = Path()) -> list[Path]:
     """The source files of ``module`` and of what it imports from dseg, directly or not.
 
-    Imports inside functions count, and so do the packages on the way (their ``__init__.py``).
+    Imports inside functions count, and so do the packages on the way (their ``__init__.py``);
+    those under ``if TYPE_CHECKING`` do not, which only a type checker follows.
 
     Args:
         module: Dotted name, like ``dseg.stages.synthesis``.
@@ -139,7 +140,7 @@ def _imports(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
 
 def _imported_names(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
     yield module
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -150,3 +151,14 @@ def _imported_names(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
                 drop = node.level - (path is not None and path.name == "__init__.py")
                 base = ".".join([*package[: len(package) - drop], *([base] if base else [])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node holds at any depth, but for what stands under ``if TYPE_CHECKING``."""
+    yield node
+    if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
+        inner: list[ast.AST] = [*node.orelse]
+    else:
+        inner = [*ast.iter_child_nodes(node)]
+    for each in inner:
+        yield from _run(each)

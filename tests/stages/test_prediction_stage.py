@@ -12,7 +12,7 @@ from dseg.artifacts.shards import Shard, read_shard, read_shards
 from dseg.datasets.opening import open_benchmark
 from dseg.errors import DsegError
 from dseg.evaluation.boxes import mask_to_box
-from dseg.evaluation.truths import match_size
+from dseg.method.resample import match_size
 from dseg.settings.run import Settings
 from dseg.stages import benchmark_inversion, head, inversion, prediction
 
