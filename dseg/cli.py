@@ -84,7 +84,7 @@ COMMANDS = {
     ),
     "stage readme": ("reporting.readme", "run", "results -> README.md"),
     "stage benchmark-tables": ("commands.benchmark_tables", "run", "published scores beside ours"),
-    "stage schema": ("settings.schema", "write_schema", "write the JSON schema of params.yaml"),
+    "stage schema": ("settings.reading", "write_schema", "write the JSON schema of params.yaml"),
     "stage dvc": ("orchestration.dvc", "run", "write dvc.yaml from the workflow's graph"),
 }
 

@@ -29,7 +29,7 @@ PACKAGE = "dseg"
 # recordings, mask methods). Whoever changes how they merge runs these stages again by hand.
 NOT_INPUTS = re.compile(
     r"dseg(\.(errors|progress|settings(\.(agreement|document|fields|masks|overrides|profiles|reading"
-    r"|run|schema|world))?))?"
+    r"|run|world))?))?"
 )
 
 

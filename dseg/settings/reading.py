@@ -5,6 +5,7 @@
 reads that file back into a ``Settings`` of which the rest raises an error when touched.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dseg.errors import DsegError
+from dseg.files import write_text
 from dseg.settings.agreement import Key, contradictions
 from dseg.settings.document import nearest, read_document, shorten
 from dseg.settings.fields import FORMS, Section
@@ -29,6 +31,7 @@ REPLACED = (
     "variants",
     "world.images",
 )
+SCHEMA = Path("workflow/schemas/params.schema.json")
 _SHOWN_ERRORS = 5
 _LONGEST_KEY = 60  # characters of a key in a message
 _PathLike = str | os.PathLike[str]
@@ -81,9 +84,18 @@ def load_sections(path: _PathLike) -> Settings:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of ``params.yaml``, as kept in ``workflow/schemas/params.schema.json``."""
+    """JSON Schema of ``params.yaml``, as kept in `SCHEMA`."""
     schema = Settings.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def write_schema(out: Path = SCHEMA) -> None:
+    """Write the JSON schema of params.yaml, where editors look for it.
+
+    Args:
+        out: Where.
+    """
+    write_text(out, json.dumps(json_schema(), indent=2) + "\n")
 
 
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any], where: str = "") -> dict[str, Any]:
