@@ -42,7 +42,8 @@ from dseg.rivals.by_name import mask_method  # noqa: E402
 from dseg.rivals.grabcut import grabcut  # noqa: E402
 from dseg.rivals.thresholds import Baseline  # noqa: E402
 from dseg.settings.masks import MaskMethodSettings  # noqa: E402
-from dseg.settings.reading import Settings, load_settings  # noqa: E402
+from dseg.settings.reading import load_settings  # noqa: E402
+from dseg.settings.run import Settings  # noqa: E402
 from dseg.world.splits import draw_split  # noqa: E402
 
 BATCH = 32

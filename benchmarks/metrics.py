@@ -30,10 +30,10 @@ import torch  # noqa: E402
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dseg.evaluation.boxes import mask_to_box  # noqa: E402
-from dseg.evaluation.metrics import image_curves  # noqa: E402
+from dseg.evaluation.metrics import Accumulator, Curves  # noqa: E402
 from dseg.evaluation.postprocessing import MODES, POSTPROCESSING, scored_maps  # noqa: E402
 from dseg.evaluation.scoring import Case, Evaluator  # noqa: E402
-from dseg.evaluation.truths import match_size  # noqa: E402
+from dseg.method.resample import match_size  # noqa: E402
 
 Pair = tuple[np.ndarray, np.ndarray]
 THRESHOLDS = np.arange(0, 1, 1 / 255).astype(np.float32)
@@ -112,6 +112,13 @@ def evaluation_times(pairs: list[Pair]) -> dict[str, float]:
     }
 
 
+def curves(soft: np.ndarray, truth: np.ndarray) -> Curves:
+    """The curves of one image."""
+    accumulator = Accumulator()
+    accumulator.update(soft, truth)
+    return accumulator.curves()
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -123,12 +130,12 @@ def main() -> None:
     pairs = draw_pairs(options.images, options.height, options.width)
     grey = [((255 * soft).astype(np.uint8), truth) for soft, truth in pairs]
     for pair in pairs:
-        f = image_curves(*pair).f
+        f = curves(*pair).f
         if not (np.allclose(f, loop_in_numpy(*pair)) and np.allclose(f, loop_in_torch(*pair))):
             raise SystemExit("error: the histograms and the loops disagree")
     times = {
-        "histograms, 8-bit": milliseconds(image_curves, grey),
-        "histograms, float32": milliseconds(image_curves, pairs),
+        "histograms, 8-bit": milliseconds(curves, grey),
+        "histograms, float32": milliseconds(curves, pairs),
         "loop in torch, float32": milliseconds(loop_in_torch, pairs),
         "loop in numpy, float32": milliseconds(loop_in_numpy, pairs),
     }

@@ -76,10 +76,14 @@ COMMANDS = {
     "stage base-encoder": ("stages.base", "run_encoder", "fit the base model's encoder"),
     "stage base-decoder": ("stages.base", "run_decoder", "train the base model's decoder"),
     "stage base-unet": ("stages.base", "run_unet", "train the base model's U-Net"),
-    "stage base-export": ("stages.base", "export", "write the base model as a pipeline folder"),
+    "stage base-export": (
+        "embedded.checkpoints",
+        "export",
+        "write the base model as a folder",
+    ),
     "stage readme": ("reporting.readme", "run", "results -> README.md"),
     "stage benchmark-tables": ("commands.benchmark_tables", "run", "published scores beside ours"),
-    "stage schema": ("settings.schema", "write_schema", "write the JSON schema of params.yaml"),
+    "stage schema": ("settings.reading", "write_schema", "write the JSON schema of params.yaml"),
     "stage dvc": ("orchestration.dvc", "run", "write dvc.yaml from the workflow's graph"),
 }
 

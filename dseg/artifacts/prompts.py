@@ -7,6 +7,25 @@ import pandas as pd
 
 from dseg.errors import DsegError
 
+COLUMNS = ("id", "text", "token_start", "token_end", "seed")
+
+
+def read_prompts(path: Path) -> pd.DataFrame:
+    """The prompts of a run, as the stage prompts wrote them.
+
+    Raises:
+        DsegError: The file is missing, not Parquet, without prompts or without a column.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DsegError(f"{path}: no readable table of prompts; run the stage prompts") from error
+    missing = [name for name in COLUMNS if name not in table]
+    if missing or table.empty:
+        lack = f"column {missing[0]!r}" if missing else "rows"
+        raise DsegError(f"{path}: a table of prompts without {lack}; run the stage prompts again")
+    return table
+
 
 def read_nouns(prompts: Path, ids: Sequence[str]) -> list[str]:
     """The class of each synthetic image.

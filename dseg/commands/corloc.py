@@ -7,8 +7,8 @@ from dseg.datasets.masks import Remarks, read_mask
 from dseg.datasets.opening import open_benchmark
 from dseg.errors import DsegError
 from dseg.evaluation.boxes import is_hit, mask_to_box
-from dseg.evaluation.truths import match_size
 from dseg.files import write_text
+from dseg.method.resample import match_size
 from dseg.progress import track
 
 LAYOUTS = ("voc", "coco")

@@ -24,8 +24,9 @@ from dseg.photos.exported import (
 )
 from dseg.reporting.summary import FILE, Summary
 from dseg.settings.profiles import profile_params
-from dseg.settings.reading import Settings, load_settings, sections, settings_hash
-from dseg.settings.run import WORLD
+from dseg.settings.reading import load_settings
+from dseg.settings.run import WORLD, Settings
+from dseg.settings.sections import sections, settings_hash
 from dseg.stages import head as head_stage
 from dseg.world.kinds import KIND_NAMES
 

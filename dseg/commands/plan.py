@@ -21,8 +21,8 @@ from dseg.orchestration.budget import Geometry, Stage, count_stages
 from dseg.orchestration.calibration import Rates, calibrate
 from dseg.orchestration.plan import MODEL_INDEX, Plan
 from dseg.settings.profiles import DEFAULT_PROFILE
-from dseg.settings.reading import sections, settings_hash
 from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 
 # What a rate depends on, beside the machine and the versions of the libraries.
 MEASURED = (

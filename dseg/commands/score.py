@@ -18,8 +18,8 @@ from dseg.errors import DsegError
 from dseg.evaluation.postprocessing import MODES, POSTPROCESSING, scored_maps
 from dseg.evaluation.protocols import PROTOCOLS, get_protocol
 from dseg.evaluation.scoring import Case, Evaluation, Evaluator
-from dseg.evaluation.truths import match_size
 from dseg.files import write_text
+from dseg.method.resample import match_size
 from dseg.progress import track
 from dseg.reporting.forms import to_csv, to_markdown
 from dseg.reporting.table import Table, count, fixed, plain

@@ -40,7 +40,7 @@ def open_voc(root: Path, *, split: str = "trainval", keep_difficult: bool = True
 
     def make(id: str) -> Sample:
         described = annotations / f"{id}.xml"
-        boxes, size = _read(described, keep_difficult)
+        boxes, size = read_annotation(described, keep_difficult=keep_difficult)
         sample = Sample(id, images[id], boxes=boxes, noun=nouns.get(id))
         check_upright(sample, size, described)
         return sample
@@ -48,19 +48,19 @@ def open_voc(root: Path, *, split: str = "trainval", keep_difficult: bool = True
     return Samples(tuple(sorted(ids)), make)
 
 
-def read_boxes(path: Path, *, keep_difficult: bool = True) -> np.ndarray:
-    """The boxes of an annotation file, (k, 4) float64: 0-based with exclusive ends.
+def read_annotation(
+    path: Path, *, keep_difficult: bool = True
+) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """What an annotation file says.
 
     VOC counts pixels from 1 and includes both ends: (xmin, xmax) becomes (xmin - 1, xmax).
+
+    Returns:
+        Boxes (k, 4) float64, 0-based with exclusive ends; the image's height and width if given.
 
     Raises:
         DsegError: Missing, not XML, or an object without a proper box.
     """
-    return _read(path, keep_difficult)[0]
-
-
-def _read(path: Path, keep_difficult: bool) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """Boxes, and the image's height and width if they are given."""
     content = read_regular(path)
     try:
         root = ElementTree.fromstring(content)

@@ -33,7 +33,7 @@ from dseg.photos.inspection import (
 )
 from dseg.photos.methods import image_ids
 from dseg.photos.segmenter import LEAST_AREA, Segmenter
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 from dseg.world.renderer import annotated_scenes
 
 if TYPE_CHECKING:

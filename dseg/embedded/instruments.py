@@ -11,18 +11,21 @@ model's training nor of an evaluation split. Architectures and training are our 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dseg.artifacts.weights import read_weights
 from dseg.method.head import Architecture, Network, build, predict, train
 from dseg.world.kinds import KIND_NAMES
 from dseg.world.renderer import Scenes, annotated_scenes
 from dseg.world.splits import split_seed
 
 CLASSIFIER, SEGMENTER = "classifier", "segmenter"
+CLASSIFIER_FILE, SEGMENTER_FILE = "classifier.safetensors", "segmenter.safetensors"
 CLASSIFIER_BATCH = 64
 CLASSIFIER_RATE = 3e-3
 SEGMENTER_BATCH = 32
@@ -92,6 +95,18 @@ def train_classifier(
             value.backward()
             optimizer.step()
             schedule.step()
+    return model.eval()
+
+
+def read_classifier(folder: Path) -> KindClassifier:
+    """The kind classifier in a folder of the stage instruments.
+
+    Raises:
+        DsegError: It is not there, damaged, or not one of this version.
+    """
+    model = KindClassifier()
+    path = Path(folder) / CLASSIFIER_FILE
+    read_weights(path, model, kind=CLASSIFIER, maker="the stage instruments")
     return model.eval()
 
 

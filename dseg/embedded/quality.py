@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from dseg.base_model.pipeline import decode, encode, timestep_at
+from dseg.embedded.overlap import mean_iou, true_masks
 from dseg.method.attention import AttentionPlan
 from dseg.method.cut.crossmap import normalise, otsu
-from dseg.method.head import iou
 from dseg.method.prompts import item_seed
 from dseg.method.recording import noised, noun_prompt, record
 from dseg.method.resample import resize
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 PLAN = AttentionPlan((1,), 1, 64)  # what AttentionCut reads in the default run
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
 BATCH = 32
+ROOT = 0.5  # exponent of the second measure of localisation
 
 
 def reconstruction(pipe: StableDiffusionPipeline, images: np.ndarray) -> float:
@@ -63,21 +63,6 @@ def localisation(maps: np.ndarray, samples: Samples, exponent: float = 1.0) -> f
         values = normalise(resize(cross**exponent, (truths.shape[1], truths.shape[2])))
         masks.append(values > otsu(values))
     return mean_iou(np.stack(masks), truths)
-
-
-def true_masks(samples: Samples) -> np.ndarray:
-    """True masks bool (n, H, W) of renders, which have one size."""
-    truths = []
-    for sample in samples:
-        truth = sample.mask()
-        assert truth is not None  # a saliency layout has masks
-        truths.append(truth)
-    return np.stack(truths)
-
-
-def mean_iou(masks: np.ndarray, truths: np.ndarray) -> float:
-    """Mean IoU of masks with the true ones, both bool (n, H, W)."""
-    return float(iou(torch.from_numpy(masks), torch.from_numpy(truths)).double().mean())
 
 
 def sample(

@@ -74,25 +74,6 @@ def check_maps(soft: np.ndarray, truth: np.ndarray, id: str = "") -> None:
         raise DsegError(f"{image}the prediction has NaN or values outside [0, 1]: clip it first")
 
 
-def image_curves(
-    soft: np.ndarray, truth: np.ndarray, protocol: str = "tokencut", id: str = ""
-) -> Curves:
-    """Precision, recall, F and IoU of one image at every threshold of a protocol.
-
-    Args:
-        soft: (H, W) float in [0, 1], uint8 (read as value / 255) or bool.
-        truth: (H, W) bool, or uint8 grey values cut where the protocol cuts them.
-        protocol: Name of the protocol.
-        id: The image's name, for messages.
-
-    Raises:
-        DsegError: Unknown protocol; sizes differ; NaN or values outside [0, 1].
-    """
-    rule = get_protocol(protocol)
-    check_maps(soft, truth, id)
-    return _curves(_tally(soft, _cut(truth, rule.curve_truth), rule), rule)
-
-
 @dataclass
 class Accumulator:
     """Metrics of a set of images under one protocol, one image at a time.
@@ -114,7 +95,16 @@ class Accumulator:
         self._sums = np.zeros((4, len(get_protocol(self.protocol).thresholds)))
 
     def update(self, soft: np.ndarray, truth: np.ndarray, id: str = "") -> ImageScores:
-        """Add one image and return its scores; arguments and errors as `image_curves`."""
+        """Add one image and return its scores.
+
+        Args:
+            soft: (H, W) float in [0, 1], uint8 (read as value / 255) or bool.
+            truth: (H, W) bool, or uint8 grey values cut where the protocol cuts them.
+            id: The image's name, for messages.
+
+        Raises:
+            DsegError: Sizes differ; NaN or values outside [0, 1].
+        """
         rule = get_protocol(self.protocol)
         check_maps(soft, truth, id)
         tally = _tally(soft, _cut(truth, rule.mask_truth), rule)

@@ -8,9 +8,7 @@ import numpy as np
 from dseg.artifacts.shards import read_shard
 from dseg.datasets.opening import Sample, Samples, open_benchmark
 from dseg.errors import DsegError
-from dseg.method.resample import resize
-from dseg.settings.reading import Settings
-from dseg.settings.run import WORLD
+from dseg.settings.run import WORLD, Settings
 
 
 def open_samples(
@@ -97,11 +95,3 @@ def read_soft(
             f"{shards[0].parent}: no mask of image {min(unseen)}, {len(unseen)} are missing in "
             "all: run the stage that makes them again"
         )
-
-
-def match_size(soft: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A soft mask at the size of its truth: as it is, or resized to float32 in [0, 1]."""
-    if soft.shape == shape:
-        return soft
-    values = soft / np.float32(255) if soft.dtype == np.uint8 else soft
-    return np.clip(resize(values, shape), 0, 1)

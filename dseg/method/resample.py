@@ -41,3 +41,11 @@ def resampling_matrix(size: int, new_size: int) -> np.ndarray:
     matrix = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     matrix.setflags(write=False)  # shared by all callers
     return matrix
+
+
+def match_size(soft: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A soft mask at the size of its truth: as it is, or resized to float32 in [0, 1]."""
+    if soft.shape == shape:
+        return soft
+    values = soft / np.float32(255) if soft.dtype == np.uint8 else soft
+    return np.clip(resize(values, shape), 0, 1)

@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -39,9 +39,9 @@ def counted(artifacts: Path, results: Path, *, from_nothing: bool) -> Iterator[N
 
     def keep() -> None:
         while not ended.wait(BEAT):
-            _write(file, _added(before, began))
+            write_json(file, _added(before, began))
 
-    _write(file, _added(before, began))
+    write_json(file, _added(before, began))
     keeper = Thread(target=keep, daemon=True)
     keeper.start()
     try:
@@ -50,10 +50,10 @@ def counted(artifacts: Path, results: Path, *, from_nothing: bool) -> Iterator[N
         ended.set()
         keeper.join()
         spent = _added(before, began)
-        _write(file, spent)
+        write_json(file, spent)
     facts: dict[str, object] = {"seconds": round(spent["seconds"]), "runs": int(spent["runs"])}
     facts |= {"cores": os.cpu_count(), "machine": platform.machine()}
-    _write(results, facts)
+    write_json(results, facts)
     file.unlink(missing_ok=True)
 
 
@@ -71,7 +71,3 @@ def _read(file: Path) -> dict[str, float] | None:
         return {"seconds": float(values["seconds"]), "runs": int(values["runs"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write(path: Path, values: Mapping[str, object]) -> None:
-    write_json(path, values)

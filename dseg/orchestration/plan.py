@@ -28,8 +28,9 @@ from dseg.settings.profiles import (
     claims_page,
     profile_params,
 )
-from dseg.settings.reading import load_settings, sections
+from dseg.settings.reading import load_settings
 from dseg.settings.run import WORLD, Settings
+from dseg.settings.sections import sections
 
 # glibc gives freed memory back at once and takes it again at the next step: 40,000 page faults a
 # training step against almost none with these.

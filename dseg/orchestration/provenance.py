@@ -16,16 +16,28 @@ from dseg.errors import DsegError
 from dseg.files import write_text
 
 PACKAGE = "dseg"
-# Their effect on a stage is in its settings file (the settings), or they have none on what it
-# writes (the version, errors, progress). As inputs, each new setting would make every artifact of
-# a run stale.
-NOT_INPUTS = re.compile(r"dseg(\.(errors|progress|settings(\..+)?))?")
+# No inputs, nor what they import: modules that name, check or report, and change nothing that a
+# stage writes (the version, errors, progress).
+#
+# Of the settings, all but what computes inside a stage. A stage reads its settings from a stamp, in
+# which defaults stand and overrides are merged as `overrides` does it: what runs before the stamp
+# is written shows in it. What reads it back (`reading`, `document`) and the types (`fields`, `run`,
+# ...) pass its values on or refuse them. As inputs, the sentence that explains one setting, or one
+# more setting, would make every artifact of a run stale. A module that is not named here counts.
+#
+# What this misses: the methods of `run.Settings` that look up and merge within a stage (variants,
+# recordings, mask methods). Whoever changes how they merge runs these stages again by hand.
+NOT_INPUTS = re.compile(
+    r"dseg(\.(errors|progress|settings(\.(agreement|document|fields|masks|overrides|profiles|reading"
+    r"|run|world))?))?"
+)
 
 
 def sources(module: str, root: Path = Path()) -> list[Path]:
     """The source files of ``module`` and of what it imports from dseg, directly or not.
 
-    Imports inside functions count, and so do the packages on the way (their ``__init__.py``).
+    Imports inside functions count, and so do the packages on the way (their ``__init__.py``);
+    those under ``if TYPE_CHECKING`` do not, which only a type checker follows.
 
     Args:
         module: Dotted name, like ``dseg.stages.synthesis``.
@@ -128,7 +140,7 @@ def _imports(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
 
 def _imported_names(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
     yield module
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -139,3 +151,14 @@ def _imported_names(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
                 drop = node.level - (path is not None and path.name == "__init__.py")
                 base = ".".join([*package[: len(package) - drop], *([base] if base else [])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node holds at any depth, but for what stands under ``if TYPE_CHECKING``."""
+    yield node
+    if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
+        inner: list[ast.AST] = [*node.orelse]
+    else:
+        inner = [*ast.iter_child_nodes(node)]
+    for each in inner:
+        yield from _run(each)

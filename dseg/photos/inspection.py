@@ -15,8 +15,9 @@ from dseg.base_model.pipeline import encode, fit, timestep_at
 from dseg.errors import DsegError
 from dseg.method.attention import AttentionPlan
 from dseg.method.cut.affinity import Affinity
-from dseg.method.cut.attentioncut import Mask, Reason, attention_cut
+from dseg.method.cut.attentioncut import Mask, attention_cut
 from dseg.method.cut.evidence import Attention, AttentionMaps
+from dseg.method.cut.filter import Reason
 from dseg.method.prompts import Phrase, noun_span
 from dseg.method.recording import noised, noun_prompt, record
 from dseg.method.synthesis import synthesise

@@ -23,7 +23,8 @@ from dseg.base_model.pipeline import (
 )
 from dseg.errors import DsegError
 from dseg.method.attention import AttentionPlan
-from dseg.method.cut.attentioncut import Reason, attention_cut
+from dseg.method.cut.attentioncut import attention_cut
+from dseg.method.cut.filter import Reason
 from dseg.method.feature_reader import FeatureReader, latents_wanted
 from dseg.method.head import Architecture, Network, as_planes, predict
 from dseg.method.inversion import invert_images, snap

@@ -20,6 +20,7 @@ from dseg.reporting.ablations import (
     ordered_variants,
     table_of,
 )
+from dseg.settings.masks import MASK_RECORDING
 from dseg.settings.run import WORLD, Settings
 from dseg.world.strengths import STRENGTHS, shift_strength
 
@@ -49,7 +50,6 @@ PUBLIC_MASK_TABLE, PUBLIC_BOX_TABLE = "saliency-benchmarks", "localisation-bench
 PUBLIC_MASKS = ("ecssd", "duts-te", "dut-omron")
 PUBLIC_BOXES = ("voc07", "voc12", "coco20k")
 CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not held out
-MASK_RECORDING = "attentioncut-noise"  # mask methods start from its attention, or name another
 MASK_REFERENCE = "otsu"
 ABLATION_FIGURE, SHIFT_FIGURE = "ablation-", "shift"
 FULL_METHOD = "attentioncut"
@@ -123,12 +123,6 @@ def mask_methods(settings: Settings) -> dict[str, str]:
             label = f"{label} {change}".rstrip()
         labels[name] = label + _recording_note(settings, method.recording)
     return _distinct(labels)
-
-
-def synthetic_mask_methods(settings: Settings) -> list[str]:
-    """Those that start from `MASK_RECORDING`: of a synthetic image, that is its own attention."""
-    methods = settings.mask_methods
-    return [name for name in methods if methods[name].recording == MASK_RECORDING]
 
 
 def mask_recordings(settings: Settings) -> list[str]:

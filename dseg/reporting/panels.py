@@ -10,6 +10,7 @@ from dseg.reporting import ablations, comparison
 from dseg.reporting.charts import Curve, interval_chart, line_chart, precision_recall_chart
 from dseg.reporting.galleries import nothing
 from dseg.reporting.summary import Estimate, Kind, Summary
+from dseg.settings.masks import MASK_RECORDING
 from dseg.settings.run import Settings
 
 AXIS = "IoU, % (95 % interval)"
@@ -81,9 +82,9 @@ def pair_chart(settings: Settings, summary: Summary) -> Figure:
                 lines[network] = line
         if lines:
             panels[benchmark] = lines
-            alone = summary.find(comparison.MASK_RECORDING, benchmark)
+            alone = summary.find(MASK_RECORDING, benchmark)
             if alone is not None:
-                label = comparison.methods(settings)[comparison.MASK_RECORDING]
+                label = comparison.methods(settings)[MASK_RECORDING]
                 levels[benchmark] = {label.replace(", ", ",\n", 1): alone.value}
     if not panels:
         return nothing("no two variants that differ in head.pairs only")

@@ -17,7 +17,7 @@ from dseg.rivals.thresholds import (
     threshold_half,
     walk_otsu,
 )
-from dseg.settings.masks import AttentionCutSettings, MaskMethodSettings
+from dseg.settings.masks import MASK_RECORDING, AttentionCutSettings, MaskMethodSettings
 from dseg.settings.run import Settings
 
 _FIXED: Mapping[str, Baseline] = {
@@ -47,6 +47,12 @@ def mask_method(settings: Settings, name: str) -> Baseline:
     strides = settings.mask_strides(name)
     baseline = _baseline(method, cut.model_copy(update={"cross_strides": strides}))
     return lambda attention, image: baseline(attention.at(strides), image)
+
+
+def synthetic_mask_methods(settings: Settings) -> list[str]:
+    """Those that start from `MASK_RECORDING`: of a synthetic image, that is its own attention."""
+    methods = settings.mask_methods
+    return [name for name in methods if methods[name].recording == MASK_RECORDING]
 
 
 def _baseline(method: MaskMethodSettings, cut: AttentionCutSettings) -> Baseline:

@@ -4,8 +4,10 @@ What is never needed in settings is refused before anything is made of it: deep 
 and aliases that stand for far more than the file holds.
 """
 
+import difflib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +141,11 @@ def shorten(value: Any) -> str:
         if len(text) > _SHOWN:
             return text[: _SHOWN - 3] + "..."
     return text
+
+
+def nearest(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """The end of a message on an unknown key: the one that was meant, or all that there are."""
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; expected one of {', '.join(known)}" if known else ""

@@ -23,6 +23,8 @@ from dseg.settings.fields import (
     some_keys_of,
 )
 
+MASK_RECORDING = "attentioncut-noise"  # mask methods start from it, or name another
+
 
 class AttentionSettings(Section):
     cross_strides: Strides
@@ -109,7 +111,7 @@ class MaskMethodSettings(Section):
         "attentioncut",
     ]
     """How the mask is made from the attention."""
-    recording: Slug = "attentioncut-noise"
+    recording: Slug = MASK_RECORDING
     """The recording it starts from, of recordings or mask_recordings."""
     cross_strides: Annotated[tuple[Count, ...], FROM_LIST, DISTINCT] = ()
     """Cross maps it takes; none: those of attentioncut."""

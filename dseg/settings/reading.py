@@ -1,12 +1,10 @@
-"""Read settings: merge, validate, take sections, hash. The types are in ``dseg.settings.run``.
+"""Read settings: merge and validate. The types are in ``dseg.settings.run``.
 
 ``load_settings`` reads a whole run's settings. A stage gets only the sections its rule declares:
-``sections`` takes them out, the workflow writes them to a file, ``load_sections`` reads that file
-back into a ``Settings`` of which the rest raises an error when touched.
+``dseg.settings.sections`` takes them out, the workflow writes them to a file, ``load_sections``
+reads that file back into a ``Settings`` of which the rest raises an error when touched.
 """
 
-import difflib
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -16,20 +14,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dseg.errors import DsegError
+from dseg.files import write_text
 from dseg.settings.agreement import Key, contradictions
-from dseg.settings.document import read_document, shorten
+from dseg.settings.document import nearest, read_document, shorten
 from dseg.settings.fields import FORMS, Section
 from dseg.settings.run import Settings
-
-__all__ = [
-    "REPLACED",
-    "Settings",
-    "json_schema",
-    "load_sections",
-    "load_settings",
-    "sections",
-    "settings_hash",
-]
 
 # Sets, not groups of settings: an override that names two variants wants two, not two more.
 REPLACED = (
@@ -42,6 +31,7 @@ REPLACED = (
     "variants",
     "world.images",
 )
+SCHEMA = Path("workflow/schemas/params.schema.json")
 _SHOWN_ERRORS = 5
 _LONGEST_KEY = 60  # characters of a key in a message
 _PathLike = str | os.PathLike[str]
@@ -71,31 +61,6 @@ def load_settings(path: _PathLike = "params.yaml", overrides: Sequence[_PathLike
     raise _error(problems, files)
 
 
-def sections(settings: Settings, *names: str) -> dict[str, Any]:
-    """The part of the settings a stage reads, as nested JSON-able values.
-
-    Args:
-        settings: Whole settings, or those of :func:`load_sections`.
-        names: Sections or keys in them, like ``"seed"``, ``"synthesis"``, ``"features.prompt"``,
-            ``"variants.noise"``; none at all takes everything there is.
-
-    Raises:
-        DsegError: There is no such section or key.
-    """
-    whole = settings.model_dump(mode="json")
-    if not names:
-        return whole
-    taken: dict[str, Any] = {}
-    for name in names:
-        *parents, last = name.split(".")
-        source, target = whole, taken
-        for key in parents:
-            source = _child(source, key, name)
-            target = target.setdefault(key, {})
-        target[last] = _child(source, last, name)
-    return taken
-
-
 def load_sections(path: _PathLike) -> Settings:
     """Settings from a file (JSON or YAML) that holds some of the sections, or parts of them.
 
@@ -118,16 +83,19 @@ def load_sections(path: _PathLike) -> Settings:
         raise _error(problems, [(str(path), values)]) from error
 
 
-def settings_hash(mapping: Mapping[str, Any]) -> str:
-    """First 16 hex digits of the SHA-256 of a mapping's canonical JSON; key order is ignored."""
-    text = json.dumps(mapping, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of ``params.yaml``, as kept in ``workflow/schemas/params.schema.json``."""
+    """JSON Schema of ``params.yaml``, as kept in `SCHEMA`."""
     schema = Settings.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def write_schema(out: Path = SCHEMA) -> None:
+    """Write the JSON schema of params.yaml, where editors look for it.
+
+    Args:
+        out: Where.
+    """
+    write_text(out, json.dumps(json_schema(), indent=2) + "\n")
 
 
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any], where: str = "") -> dict[str, Any]:
@@ -153,13 +121,6 @@ def _construct(model: type[Section], values: Mapping[str, Any]) -> Any:
     return model.model_construct(**given)
 
 
-def _child(values: Any, key: str, name: str) -> Any:
-    if isinstance(values, dict) and key in values:
-        return values[key]
-    known = values if isinstance(values, dict) else {}
-    raise DsegError(f"no setting {name!r}{_nearest(key, known)}")
-
-
 def _explain(entry: Any) -> tuple[Key, str]:
     """Key and one-line description of one of pydantic's errors."""
     key = tuple(part for part in entry["loc"] if part not in FORMS)
@@ -169,7 +130,7 @@ def _explain(entry: Any) -> tuple[Key, str]:
         if kind == "literal_error":
             return key, f"unknown key; expected {entry['ctx']['expected']}"
     if kind == "extra_forbidden":
-        return key, "unknown key" + _nearest(str(key[-1]), _known_keys(key[:-1]))
+        return key, "unknown key" + nearest(str(key[-1]), _known_keys(key[:-1]))
     if kind == "missing":
         return key, "missing"
     if kind == "value_error":
@@ -202,13 +163,6 @@ def _known_keys(key: Key) -> list[str]:
             schema = next(form for form in schema["oneOf"] if "$ref" in form)
             schema = whole["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
     return list(schema.get("properties", {}))
-
-
-def _nearest(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; expected one of {', '.join(known)}" if known else ""
 
 
 def _error(problems: Sequence[tuple[Key, str]], files: Sequence[tuple[str, Any]]) -> DsegError:

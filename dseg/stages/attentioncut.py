@@ -9,7 +9,8 @@ from dseg.artifacts.shards import read_shard, write_shard
 from dseg.errors import DsegError
 from dseg.method.cut.attentioncut import attention_cut
 from dseg.progress import track
-from dseg.settings.reading import Settings, sections, settings_hash
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 
 SECTIONS = ("attentioncut",)
 

@@ -1,14 +1,13 @@
 """`dseg base`: train the embedded base model and write it as a pipeline folder.
 
 Each part is a command: `base-encoder` (linear, in closed form), `base-decoder` and `base-unet`. The
-last two need the encoder only, so both can be trained at the same time; `export` puts them
-together.
+last two need the encoder only, so both can be trained at the same time; `base-export`
+(`dseg.embedded.checkpoints`) puts them together.
 """
 
 from __future__ import annotations
 
 import csv
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -20,16 +19,15 @@ from diffusers import AutoencoderTiny
 from dseg.artifacts.weights import read_weights, write_weights
 from dseg.embedded import autoencoder as coder
 from dseg.embedded import training as unet_training
+from dseg.embedded.checkpoints import AUTOENCODER, AVERAGE
 from dseg.embedded.components import (
-    assemble,
     build_autoencoder,
     build_text_encoder,
     build_tokenizer,
     build_unet,
 )
-from dseg.errors import DsegError
 from dseg.progress import format_seconds, track
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 from dseg.world.captions import VOCABULARY
 from dseg.world.renderer import captioned_images
 
@@ -37,8 +35,6 @@ SECTIONS = ("seed", "world.size", "base")
 ENCODER_IMAGES = 2048  # enough for the covariance of 4 x 4 patches
 DECODER_SEED_OFFSET = 900
 ENCODER = "encoder.safetensors"
-AUTOENCODER, AVERAGE = "autoencoder", "averaged denoiser"  # kinds of weights
-CARD_FILES = ("README.md", "samples.png", "loss.png", "loss.csv", "learning.png", "learning.csv")
 
 
 def run_encoder(settings: Settings, out: Path) -> None:
@@ -211,42 +207,3 @@ class _Curve:
                 f"about {left} left",
                 flush=True,
             )
-
-
-def averages(training: Path) -> list[Path]:
-    """The averaged weights that a training has saved, average-<samples>.safetensors, in order."""
-    return sorted(training.glob("average-*.safetensors"))
-
-
-def export(settings: Settings, training: Path, out: Path, average: Path | None = None) -> None:
-    """Write the pipeline folder from trained parts; the model card in it stays.
-
-    Args:
-        settings: The sections named in `SECTIONS`.
-        training: Folder of `run_decoder` and `run_unet`.
-        out: The pipeline folder; replaced as a whole.
-        average: The averaged weights to take; the newest if not given.
-
-    Raises:
-        DsegError: Nothing was trained yet.
-    """
-    saved = [average] if average else averages(training)
-    if not saved:
-        raise DsegError(f"{training}: no average-*.safetensors; train the U-Net first")
-    channels = settings.base.autoencoder.channels
-    tokenizer = build_tokenizer(VOCABULARY)
-    autoencoder = build_autoencoder(channels)
-    path = training / "autoencoder.safetensors"
-    read_weights(path, autoencoder, kind=AUTOENCODER, maker="the stage base-decoder")
-    model = unet_training.Denoiser(build_text_encoder(tokenizer), build_unet(channels))
-    read_weights(saved[-1], model, kind=AVERAGE, maker="the stage base-unet")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        staged = Path(folder) / "pipeline"
-        assemble(tokenizer, model.text_encoder, model.unet, autoencoder).save_pretrained(staged)
-        for kept in CARD_FILES:
-            if (out / kept).exists():
-                shutil.copy2(out / kept, staged / kept)
-        if out.exists():
-            out.rename(Path(folder) / "old")
-        staged.rename(out)

@@ -14,11 +14,11 @@ import numpy as np
 
 from dseg.base_model.pipeline import load_pipeline
 from dseg.datasets.opening import open_benchmark
-from dseg.embedded.quality import localisation, noun_maps, reconstruction, sample
+from dseg.embedded.checkpoints import CARD_FILES
+from dseg.embedded.quality import ROOT, localisation, noun_maps, reconstruction, sample
 from dseg.progress import format_seconds
 from dseg.reporting.galleries import learning_curve, loss_curve, save_png, sheet
-from dseg.settings.reading import Settings
-from dseg.stages.base_curve import ROOT
+from dseg.settings.run import Settings
 from dseg.world.backgrounds import TRAIN_CONTEXTS
 from dseg.world.captions import caption
 from dseg.world.kinds import KIND_NAMES
@@ -56,6 +56,9 @@ def run(
         instruments: Folder of the stage instruments, for how good they are.
         learning: The learning curve, of the command base-curve.
     """
+    page, samples_png, loss_png, loss_csv, learning_png, learning_csv = (
+        model / name for name in CARD_FILES
+    )
     pipe = load_pipeline(model, device="cpu")
     samples = open_benchmark("saliency", val)
     images = np.stack([sample.image() for sample in samples])
@@ -65,12 +68,12 @@ def run(
         learnt = list(csv.DictReader(file))
     quality = json.loads((instruments / "quality.json").read_text("utf-8"))
     maps = noun_maps(pipe, samples)
-    save_png(loss_curve([(int(r["samples"]), float(r["loss"])) for r in curve]), model / "loss.png")
-    for kept in (training / "loss.csv", learning):
-        shutil.copy2(kept, model / kept.name)
-    save_png(learning_curve(learnt), model / "learning.png")
+    save_png(loss_curve([(int(r["samples"]), float(r["loss"])) for r in curve]), loss_png)
+    shutil.copy2(training / "loss.csv", loss_csv)
+    shutil.copy2(learning, learning_csv)
+    save_png(learning_curve(learnt), learning_png)
     picture = sample_sheet(pipe, settings.synthesis.steps, settings.synthesis.guidance)
-    save_png(sheet(picture, KIND_NAMES, SHEET_CONTEXTS), model / "samples.png")
+    save_png(sheet(picture, KIND_NAMES, SHEET_CONTEXTS), samples_png)
     weights = sum(file.stat().st_size for file in model.rglob("*.safetensors"))
     facts = {
         "psnr": f"{reconstruction(pipe, images):.1f}",
@@ -95,4 +98,4 @@ def run(
         "guidance": f"{settings.synthesis.guidance:g}",
         "steps": str(settings.synthesis.steps),
     }
-    (model / "README.md").write_text(CARD.read_text("utf-8").format_map(facts), encoding="utf-8")
+    page.write_text(CARD.read_text("utf-8").format_map(facts), encoding="utf-8")

@@ -6,7 +6,6 @@ Every checkpoint's averaged weights are measured with the same prompts, seeds an
 from __future__ import annotations
 
 import csv
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -17,13 +16,12 @@ import torch
 
 from dseg.base_model.pipeline import load_pipeline
 from dseg.datasets.opening import open_benchmark
-from dseg.embedded.instruments import name_kinds
-from dseg.embedded.quality import localisation, noun_maps, sample
+from dseg.embedded.checkpoints import averages, export, samples_seen
+from dseg.embedded.instruments import name_kinds, read_classifier
+from dseg.embedded.quality import ROOT, localisation, noun_maps, sample
 from dseg.files import write_atomically
 from dseg.progress import track
-from dseg.settings.reading import Settings
-from dseg.stages.base import averages, export
-from dseg.stages.instruments import read_classifier
+from dseg.settings.run import Settings
 from dseg.world.backgrounds import TRAIN_CONTEXTS
 from dseg.world.captions import caption
 from dseg.world.kinds import KIND_NAMES
@@ -31,7 +29,6 @@ from dseg.world.kinds import KIND_NAMES
 SECTIONS = ("seed", "world.size", "base", "synthesis.steps", "synthesis.guidance")
 FIRST = 5_000  # samples; from here the checkpoints measured grow by about a third
 GROWTH = 1.33
-ROOT = 0.5  # exponent of the second measure of localisation
 COLUMNS = ("samples", "localisation", "localisation_root", "accuracy")
 
 
@@ -74,11 +71,6 @@ def run(settings: Settings, training: Path, instruments: Path, val: Path, out: P
             }
         )
         _write(rows, Path(out))
-
-
-def samples_seen(average: Path) -> int:
-    """How many samples a checkpoint had seen, by its name average-<samples>.safetensors."""
-    return int(re.sub(r"\D", "", average.stem))
 
 
 def spaced(paths: Sequence[Path]) -> list[Path]:

@@ -15,7 +15,8 @@ from dseg.datasets.opening import open_benchmark
 from dseg.method.inversion import invert_images
 from dseg.method.prompts import captions
 from dseg.progress import track
-from dseg.settings.reading import Settings, sections, settings_hash
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 
 SECTIONS = ("model", "inversion", "benchmarks")
 

@@ -6,7 +6,7 @@ from dseg.files import write_json, write_text
 from dseg.reporting.claims import judge_claims, to_markdown, to_records
 from dseg.reporting.comparison import COMPARED
 from dseg.reporting.summary import Summary
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("profile", *COMPARED)
 

@@ -24,14 +24,14 @@ from dseg.evaluation.scoring import (
 )
 from dseg.evaluation.truths import (
     group_shards,
-    match_size,
     open_samples,
     read_soft,
     training_count,
 )
 from dseg.files import write_atomically
+from dseg.method.resample import match_size
 from dseg.progress import track
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("benchmarks", "evaluation")
 BASELINES: Mapping[str, Callable[[int, int], np.ndarray]] = MappingProxyType(

@@ -13,9 +13,10 @@ from dseg.artifacts.shards import read_shard
 from dseg.errors import DsegError
 from dseg.evaluation.boxes import above
 from dseg.evaluation.scoring import CURVES, IMAGES
-from dseg.evaluation.truths import group_shards, match_size, of_training, open_samples
+from dseg.evaluation.truths import group_shards, of_training, open_samples
 from dseg.files import remove_leftovers
-from dseg.method.cut.attentioncut import Reason
+from dseg.method.cut.filter import Reason
+from dseg.method.resample import match_size
 from dseg.reporting import ablations, comparison
 from dseg.reporting.comparison import COMPARED
 from dseg.reporting.galleries import (
@@ -36,7 +37,7 @@ from dseg.reporting.panels import (
 )
 from dseg.reporting.scores import read_table
 from dseg.reporting.summary import Summary
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = (*COMPARED, "evaluation", "world.shift_strength", "attentioncut")
 CLASSES, COLUMNS = 12, 10  # columns of the galleries

@@ -35,8 +35,8 @@ from dseg.method.projection import Projection, fit_projection, fold
 from dseg.method.prompts import captions, item_seed
 from dseg.method.row_source import RowSource
 from dseg.progress import track
-from dseg.settings.reading import Settings, sections, settings_hash
-from dseg.settings.run import HeadSettings
+from dseg.settings.run import HeadSettings, Settings
+from dseg.settings.sections import sections, settings_hash
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dseg.artifacts.heads import read_head, write_head
-from dseg.artifacts.weights import read_weights, write_weights
+from dseg.artifacts.heads import write_head
+from dseg.artifacts.weights import write_weights
 from dseg.datasets.opening import Samples, open_benchmark
 from dseg.embedded.instruments import (
     CLASSIFIER,
+    CLASSIFIER_FILE,
     SEGMENTER,
+    SEGMENTER_FILE,
     KindClassifier,
     instrument_scenes,
     name_kinds,
@@ -22,14 +24,13 @@ from dseg.embedded.instruments import (
     train_classifier,
     train_segmenter,
 )
-from dseg.embedded.quality import mean_iou, true_masks
+from dseg.embedded.overlap import mean_iou, true_masks
 from dseg.files import write_json
 from dseg.method.head import Network
 from dseg.progress import track
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("seed", "world.size", "instruments.images", "instruments.epochs")
-CLASSIFIER_FILE, SEGMENTER_FILE = "classifier.safetensors", "segmenter.safetensors"
 QUALITY_FILE = "quality.json"
 
 
@@ -71,21 +72,3 @@ def measure(classifier: KindClassifier, segmenter: Network, samples: Samples) ->
         "classifier_accuracy": float(np.mean(right)),
         "segmenter_iou": mean_iou(oracle_masks(segmenter, images), true_masks(samples)),
     }
-
-
-def read_classifier(folder: Path) -> KindClassifier:
-    """The kind classifier in a folder of `run`.
-
-    Raises:
-        DsegError: It is not there, damaged, or not one of this version.
-    """
-    model = KindClassifier()
-    path = Path(folder) / CLASSIFIER_FILE
-    read_weights(path, model, kind=CLASSIFIER, maker="the stage instruments")
-    return model.eval()
-
-
-def read_segmenter(folder: Path) -> Network:
-    """The oracle segmenter in a folder of `run`; DsegError if it is not there or damaged."""
-    network, _, _ = read_head(Path(folder) / SEGMENTER_FILE)
-    return network

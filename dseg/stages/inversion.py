@@ -10,7 +10,8 @@ from dseg.base_model.loading import base_model
 from dseg.method.inversion import invert_images
 from dseg.method.prompts import captions
 from dseg.progress import track
-from dseg.settings.reading import Settings, sections, settings_hash
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 
 SECTIONS = ("model", "inversion")
 

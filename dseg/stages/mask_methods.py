@@ -1,21 +1,18 @@
 """Stage `mask_methods`: attention on benchmark images -> IoU of every way to make a mask of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from dseg.artifacts.recordings import attention_of
-from dseg.artifacts.shards import Shard, read_shard
+from dseg.artifacts.shards import read_shard
 from dseg.errors import DsegError
-from dseg.evaluation.metrics import Accumulator
-from dseg.evaluation.truths import group_shards, match_size, open_samples
+from dseg.evaluation.mask_methods import score_methods
+from dseg.evaluation.truths import group_shards, open_samples
 from dseg.files import write_atomically
 from dseg.progress import track
 from dseg.rivals.by_name import mask_method
-from dseg.rivals.thresholds import Baseline
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("benchmarks", "attentioncut", "mask_methods", "evaluation.protocol")
 
@@ -71,43 +68,3 @@ def run(settings: Settings, artifacts: Path, attention: Sequence[Path], out: Pat
     columns = ["method", "benchmark", "id", "iou", "acc"]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     write_atomically(Path(out), lambda temporary: table.to_parquet(temporary, index=False))
-
-
-def score_methods(
-    methods: Mapping[str, Baseline],
-    shard: Shard,
-    row: int,
-    truth: np.ndarray,
-    item: str,
-    protocol: str,
-    path: Path,
-) -> list[tuple[str, str, float, float]]:
-    """Method, image, IoU and accuracy of the mask that every method makes of one image.
-
-    Args:
-        methods: By name.
-        shard: Of recorded attention.
-        row: The image's in it.
-        truth: uint8 (H, W), the true mask.
-        item: The image's id.
-        protocol: The one of the setting `evaluation.protocol`.
-        path: Of the shard, for errors.
-
-    Raises:
-        DsegError: The image's attention is not usable.
-    """
-    try:
-        attention, image = attention_of(shard, row)
-    except DsegError as error:
-        raise DsegError(f"{path}: image {item}: {error}") from error
-    shape = (truth.shape[0], truth.shape[1])
-    scores = Accumulator(protocol)
-    rows = []
-    for name, method in methods.items():
-        try:
-            mask = method(attention, image)
-        except DsegError as error:
-            raise DsegError(f"{path}: mask method {name}: {error}") from error
-        score = scores.update(match_size(mask, shape), truth, item)
-        rows.append((name, item, score.iou, score.acc))
-    return rows

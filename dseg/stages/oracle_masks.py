@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 
 from dseg.artifacts.heads import read_head
+from dseg.artifacts.masks import write_masks
 from dseg.artifacts.shards import read_shard
 from dseg.embedded.instruments import oracle_masks
 from dseg.errors import DsegError
-from dseg.settings.reading import Settings, sections, settings_hash
-from dseg.stages.mask_sets import write_masks
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 
 SECTIONS = ("attentioncut",)
 
@@ -25,7 +26,7 @@ def run(settings: Settings, synthesis: Path, segmenter: Path, out: Path) -> None
         settings: The sections named in `SECTIONS`.
         synthesis: A shard of the stage synthesis.
         segmenter: segmenter.safetensors of the stage instruments.
-        out: The shard's file, with the same items and the fields of the stage mask_sets.
+        out: The shard's file, with the same items and the fields of `write_masks`.
 
     Raises:
         DsegError: The shard or the segmenter is missing or not usable, or the images are not of

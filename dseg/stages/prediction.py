@@ -17,12 +17,12 @@ from dseg.base_model.pipeline import model_identity, stretch
 from dseg.datasets.opening import Samples, open_benchmark
 from dseg.errors import DsegError
 from dseg.evaluation.boxes import mask_to_box
-from dseg.evaluation.truths import match_size
 from dseg.method.feature_reader import FeatureReader
 from dseg.method.head import as_planes, predict
 from dseg.method.prompts import captions
-from dseg.settings.reading import Settings, sections, settings_hash
-from dseg.settings.run import FeaturesSettings
+from dseg.method.resample import match_size
+from dseg.settings.run import FeaturesSettings, Settings
+from dseg.settings.sections import sections, settings_hash
 
 SECTIONS = (
     "seed",

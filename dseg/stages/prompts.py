@@ -2,17 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from dseg.base_model.pipeline import load_tokenizer
 from dseg.datasets.class_names import names_of
-from dseg.errors import DsegError
 from dseg.files import write_atomically
 from dseg.method.prompts import build_prompts
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("seed", "model.path", "model.revision", "prompts")
-COLUMNS = ("id", "text", "token_start", "token_end", "seed")  # those later stages read
 
 
 def run(settings: Settings, out: Path) -> None:
@@ -35,20 +31,3 @@ def run(settings: Settings, out: Path) -> None:
         seed=settings.seed,
     )
     write_atomically(Path(out), lambda temporary: table.to_parquet(temporary, index=False))
-
-
-def read_prompts(path: Path) -> pd.DataFrame:
-    """Read what `run` wrote.
-
-    Raises:
-        DsegError: The file is missing, not Parquet, without prompts or without a column.
-    """
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DsegError(f"{path}: no readable table of prompts; run the stage prompts") from error
-    missing = [name for name in COLUMNS if name not in table]
-    if missing or table.empty:
-        lack = f"column {missing[0]!r}" if missing else "rows"
-        raise DsegError(f"{path}: a table of prompts without {lack}; run the stage prompts again")
-    return table

@@ -20,7 +20,8 @@ from dseg.method.inversion import snap
 from dseg.method.prompts import Phrase, item_seed
 from dseg.method.recording import noised, noun_prompt, record
 from dseg.progress import track
-from dseg.settings.reading import Settings, sections, settings_hash
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dseg.artifacts.prompts import read_nouns
+from dseg.artifacts.prompts import read_nouns, read_prompts
 from dseg.artifacts.shards import shard_range, write_shard
-from dseg.method.cut.attentioncut import Reason
-from dseg.settings.reading import Settings, sections, settings_hash
-from dseg.stages.prompts import read_prompts
+from dseg.method.cut.filter import Reason
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 from dseg.world.renders import render_pairs
 
 SECTIONS = ("seed", "world.size", "synthesis.items_per_shard", "synthesis.limit")

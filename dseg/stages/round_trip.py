@@ -18,7 +18,7 @@ from dseg.files import write_atomically
 from dseg.method.inversion import denoiser, invert, regenerate, snap
 from dseg.method.prompts import captions
 from dseg.progress import track
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -6,7 +6,7 @@ from pathlib import Path
 from dseg.reporting.comparison import COMPARED
 from dseg.reporting.estimates import summarise
 from dseg.reporting.scores import read_scores
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = ("seed", *COMPARED, "evaluation", "instruments.scored")
 

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+from dseg.artifacts.prompts import read_prompts
 from dseg.artifacts.recordings import attention_fields
 from dseg.artifacts.shards import shard_range, write_shard
 from dseg.base_model.loading import base_model
 from dseg.method.attention import AttentionPlan
 from dseg.method.synthesis import Synthesis, synthesise
 from dseg.progress import track
-from dseg.settings.reading import Settings, sections, settings_hash
-from dseg.stages.prompts import read_prompts
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 
 SECTIONS = ("model", "synthesis", "attention")
 

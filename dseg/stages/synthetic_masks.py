@@ -8,15 +8,13 @@ import pandas as pd
 
 from dseg.artifacts.prompts import read_nouns
 from dseg.artifacts.shards import read_shard
-from dseg.embedded.instruments import name_kinds
+from dseg.embedded.instruments import name_kinds, read_classifier
 from dseg.errors import DsegError
+from dseg.evaluation.mask_methods import score_methods
 from dseg.files import write_atomically
 from dseg.progress import track
-from dseg.reporting import comparison
-from dseg.rivals.by_name import mask_method
-from dseg.settings.reading import Settings
-from dseg.stages.instruments import read_classifier
-from dseg.stages.mask_methods import score_methods
+from dseg.rivals.by_name import mask_method, synthetic_mask_methods
+from dseg.settings.run import Settings
 
 SECTIONS = (
     "attentioncut",
@@ -38,7 +36,7 @@ def run(
 
     The oracle's masks stand for true ones. Where it finds nothing there is nothing to compare with,
     since an empty mask would score 1 and any other 0: no method is scored there. Only methods that
-    start from the attention of `comparison.MASK_RECORDING` are scored, here with the attention of
+    start from the attention of `MASK_RECORDING` are scored, here with the attention of
     the synthesis itself.
 
     Args:
@@ -54,9 +52,7 @@ def run(
     Raises:
         DsegError: A shard is not usable, or masks are of other images than the attention.
     """
-    methods = {
-        name: mask_method(settings, name) for name in comparison.synthetic_mask_methods(settings)
-    }
+    methods = {name: mask_method(settings, name) for name in synthetic_mask_methods(settings)}
     classifier, left = read_classifier(instruments), settings.instruments.scored or 0
     parts: list[pd.DataFrame] = []
     for path, mask_path in zip(synthesis, oracle, strict=True):

@@ -8,7 +8,7 @@ from dseg.reporting.comparison import COMPARED
 from dseg.reporting.forms import FORMS, write_table
 from dseg.reporting.summary import Summary
 from dseg.reporting.tables.run import build_tables
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 SECTIONS = (*COMPARED, "evaluation", "instruments.scored")
 METRICS = "metrics.json"

@@ -17,8 +17,8 @@ from dseg.reporting.mlflow import DataSet, Record, Reproduction, log
 from dseg.reporting.summary import Summary
 from dseg.reporting.table import Table, percent
 from dseg.reporting.tables.run import build_tables
-from dseg.settings.reading import Settings, sections
-from dseg.settings.run import WORLD
+from dseg.settings.run import WORLD, Settings
+from dseg.settings.sections import sections
 
 SECTIONS = (
     "profile",

@@ -19,7 +19,8 @@ from dseg.errors import DsegError
 from dseg.method.features import decoder_channels
 from dseg.orchestration.budget import Stage
 from dseg.orchestration.calibration import Rates
-from dseg.settings.reading import Settings, load_settings
+from dseg.settings.reading import load_settings
+from dseg.settings.run import Settings
 
 pytest_plugins = ("tiny_pipeline",)
 

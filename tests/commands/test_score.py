@@ -12,7 +12,7 @@ from dseg.cli import main
 from dseg.evaluation.metrics import Accumulator
 from dseg.evaluation.postprocessing import MODES, POSTPROCESSING, scored_maps
 from dseg.evaluation.protocols import PROTOCOLS
-from dseg.evaluation.truths import match_size
+from dseg.method.resample import match_size
 
 SIZES = {"a": (30, 40), "b": (25, 33)}
 

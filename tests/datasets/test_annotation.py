@@ -13,7 +13,7 @@ from dseg.datasets.annotation import check_box
 from dseg.datasets.masks import read_mask
 from dseg.datasets.opening import open_benchmark
 from dseg.datasets.sample import Sample
-from dseg.datasets.voc import read_boxes
+from dseg.datasets.voc import read_annotation
 from dseg.errors import DsegError
 
 INF, NAN = float("inf"), float("nan")
@@ -33,7 +33,7 @@ def test_voc_boxes_that_are_none(tmp_path: Path, edge: str) -> None:
     path = tmp_path / "a.xml"
     path.write_text(f"<annotation><object><bndbox>{box}</bndbox></object></annotation>")
     with pytest.raises(DsegError, match=r"a\.xml: not a VOC annotation"):
-        read_boxes(path)
+        read_annotation(path)
 
 
 def make_coco(root: Path, content: object) -> Path:
@@ -69,7 +69,7 @@ def test_known_faults_are_one_error_each(shared: Path, tmp_path: Path) -> None:
         open_benchmark("coco", root)
     for path in (faults / "voc").glob("*.xml"):
         with pytest.raises(DsegError, match="not a VOC annotation"):
-            read_boxes(path)
+            read_annotation(path)
     for path in (faults / "sample").iterdir():
         png = Path(shutil.copy(path, tmp_path / "a.png"))
         for read in (Sample("a", png).image, lambda png=png: read_mask(png)):
@@ -82,7 +82,7 @@ def test_a_pipe_is_no_image_and_no_annotation(tmp_path: Path) -> None:
     with pytest.raises(DsegError, match=r"x\.png: not a readable image \(not a regular file\)"):
         Sample("x", tmp_path / "x.png").image()
     with pytest.raises(DsegError, match=r"x\.png: cannot be read \(not a regular file\)"):
-        read_boxes(tmp_path / "x.png")
+        read_annotation(tmp_path / "x.png")
 
 
 def test_boxes_of_the_stored_image_are_refused_where_a_tag_turns_it(

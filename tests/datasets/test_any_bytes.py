@@ -14,7 +14,7 @@ from dseg.datasets.annotation import read_list
 from dseg.datasets.coco import open_coco
 from dseg.datasets.masks import read_mask
 from dseg.datasets.sample import Sample
-from dseg.datasets.voc import read_boxes
+from dseg.datasets.voc import read_annotation
 from dseg.errors import DsegError
 
 
@@ -68,7 +68,9 @@ def _coco_list(path: Path) -> object:
     return open_coco(folder)
 
 
-@pytest.mark.parametrize("reader", [_image, read_mask, read_boxes, _coco, _coco_list, read_list])
+@pytest.mark.parametrize(
+    "reader", [_image, read_mask, read_annotation, _coco, _coco_list, read_list]
+)
 @settings(
     max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

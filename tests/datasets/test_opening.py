@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dseg.datasets.opening import open_benchmark
-from dseg.datasets.voc import open_voc, read_boxes
+from dseg.datasets.voc import open_voc, read_annotation
 from dseg.errors import DsegError
 
 SIZE = (6, 9)  # height, width
@@ -222,7 +222,7 @@ def test_voc_difficult_objects_and_other_splits(voc: Path) -> None:
 def test_voc_images_without_objects(tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     path.write_text("<annotation></annotation>")
-    assert read_boxes(path).shape == (0, 4)
+    assert read_annotation(path)[0].shape == (0, 4)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_broken_annotations_are_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.xml"
     path.write_text(text)
     with pytest.raises(DsegError, match=r"a\.xml: not a VOC annotation"):
-        read_boxes(path)
+        read_annotation(path)
 
 
 def test_voc_files_that_are_listed_but_missing(voc: Path) -> None:

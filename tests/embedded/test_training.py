@@ -9,6 +9,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from dseg.embedded import autoencoder as coder
+from dseg.embedded import checkpoints
 from dseg.embedded import training as unet_training
 from dseg.embedded.components import (
     build_autoencoder,
@@ -158,14 +159,14 @@ def test_the_unet_needs_the_encoder_first(tmp_path):
     with pytest.raises(DsegError, match="no such file; run the stage base-encoder"):
         stage.run_decoder(settings(16), tmp_path)
     with pytest.raises(DsegError, match="train the U-Net first"):
-        stage.export(settings(16), tmp_path, tmp_path / "model")
+        checkpoints.export(settings(16), tmp_path, tmp_path / "model")
 
 
 def test_plain_diffusers_loads_the_exported_folder(trained, tmp_path):
     out = tmp_path / "model"
-    stage.export(settings(16), trained, out)
+    checkpoints.export(settings(16), trained, out)
     (out / "README.md").write_text("a card")
-    stage.export(settings(16), trained, out)
+    checkpoints.export(settings(16), trained, out)
     assert (out / "README.md").read_text() == "a card"
     assert not list(out.rglob("*.bin")) and list(tmp_path.iterdir()) == [out]
     pipe = StableDiffusionPipeline.from_pretrained(out)
@@ -202,7 +203,7 @@ def test_the_learning_curve_has_a_row_for_each_checkpoint(trained, judged, tmp_p
 
 def test_checkpoints_of_the_curve_are_spaced_by_a_third_and_end_with_the_last():
     paths = [Path(f"average-{1000 * k:08d}.safetensors") for k in range(5, 34)]
-    seen = [base_curve.samples_seen(path) for path in base_curve.spaced(paths)]
+    seen = [checkpoints.samples_seen(path) for path in base_curve.spaced(paths)]
     assert seen == [5_000, 7_000, 10_000, 14_000, 19_000, 26_000, 33_000]
     assert base_curve.spaced(paths[:1]) == paths[:1] and base_curve.spaced([]) == []
 
@@ -210,7 +211,7 @@ def test_checkpoints_of_the_curve_are_spaced_by_a_third_and_end_with_the_last():
 def test_the_card_is_filled_in_with_what_was_measured(trained, judged, tmp_path):
     chosen, folder = judged
     model = tmp_path / "model"
-    stage.export(chosen, trained, model)
+    checkpoints.export(chosen, trained, model)
     (trained / "loss.csv").write_text("step,samples,seconds,loss,learning_rate\n4,16,9.0,0.5,0\n")
     learning = tmp_path / "learning.csv"
     learning.write_text(

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dseg.errors import DsegError
-from dseg.evaluation.metrics import Accumulator, image_curves
+from dseg.evaluation.metrics import Accumulator, Curves
 from dseg.evaluation.protocols import PROTOCOLS, get_protocol
 
 STEPS = np.arange(256) / 255
@@ -87,11 +87,17 @@ def loop(soft: np.ndarray, truth: np.ndarray, protocol: str) -> np.ndarray:
     return np.array(rows).T
 
 
+def curves_of(soft: np.ndarray, truth: np.ndarray, protocol: str, id: str = "") -> Curves:
+    accumulator = Accumulator(protocol)
+    accumulator.update(soft, truth, id)
+    return accumulator.curves()
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", MAPS)
 def test_histograms_equal_a_loop_over_thresholds(protocol: str, name: str) -> None:
     soft, truth = MAPS[name]
-    curves = image_curves(soft, truth, protocol)
+    curves = curves_of(soft, truth, protocol)
     expected = loop(soft, truth, protocol)
     assert curves.threshold.shape == expected.shape[1:]
     got = np.stack([curves.precision, curves.recall, curves.f, curves.iou])
@@ -169,7 +175,7 @@ def test_grey_truths_are_cut_where_each_protocol_cuts_them() -> None:
     foreground = {"tokencut": (5, 3), "selfmask": (1, 1), "pysod": (2, 2), "curve": (3, 3)}
     for protocol, (in_curve, in_mask) in foreground.items():
         # Everything is predicted, so precision and accuracy count the foreground pixels.
-        assert image_curves(soft, grey, protocol).precision[0] * 6 == pytest.approx(in_curve)
+        assert curves_of(soft, grey, protocol).precision[0] * 6 == pytest.approx(in_curve)
         assert Accumulator(protocol).update(soft, grey).acc * 6 == pytest.approx(in_mask)
 
 
@@ -360,7 +366,7 @@ def test_published_precision_recall_and_f_of_every_sod_image(shared: Path, metho
     for name, (soft, truth) in zip(names, sod_pairs(shared, method, every=1), strict=True):
         values = stretched(soft)
         cut = values >= min(2 * values.mean(), 1)
-        curves = image_curves(cut, truth > 127, "curve", name)
+        curves = curves_of(cut, truth > 127, "curve", name)
         for ours, theirs in ((curves.precision, "precision"), (curves.recall, "recall")):
             # Any threshold but the lowest, which takes everything, finds this binary map.
             assert ours[1] == pytest.approx(float(stored[name][f"adaptive_{theirs}"]), abs=1e-6)
@@ -376,7 +382,7 @@ def test_pysod_equals_the_package_on_sod(shared: Path, method: str) -> None:
 @pytest.mark.parametrize("method", ["DSS", "PiCANet"])
 def test_every_protocol_equals_its_loop_on_sod(shared: Path, method: str, protocol: str) -> None:
     for soft, grey in sod_pairs(shared, method, every=100):
-        curves = image_curves(soft, grey > 127, protocol)
+        curves = curves_of(soft, grey > 127, protocol)
         got = np.stack([curves.precision, curves.recall, curves.f, curves.iou])
         np.testing.assert_allclose(got, loop(soft, grey > 127, protocol), rtol=0, atol=1e-12)
 
@@ -430,7 +436,7 @@ def test_a_single_nan_is_found() -> None:
     soft = np.zeros((4, 5), np.float32)
     soft[2, 3] = np.nan
     with pytest.raises(DsegError, match="NaN"):
-        image_curves(soft, soft > 1)
+        Accumulator().update(soft, soft > 1)
 
 
 def test_empty_sets_and_unknown_protocols() -> None:

@@ -105,6 +105,11 @@ def test_undefined_splits_are_errors():
         split(sample, sample, 1.5, "epsilon")
 
 
+def test_more_steps_than_the_model_was_trained_with_are_refused():
+    with pytest.raises(DsegError, match=r"inversion\.steps: 1001, expected 1 to 1000"):
+        grid(1001, 1000)
+
+
 def test_a_constant_noise_field_is_inverted_exactly():
     noise = torch.randn(1, 2, 3, 3)
     timesteps = grid(7, TRAIN_TIMESTEPS)

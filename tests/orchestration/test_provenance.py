@@ -1,9 +1,12 @@
 """Which sources and settings a stage depends on."""
 
+import ast
 import json
 import os
+from pathlib import Path
 
 import pytest
+import yaml
 
 from dseg.errors import DsegError
 from dseg.orchestration.provenance import declared_sections, sources, write_stamp
@@ -26,7 +29,10 @@ def package(tmp_path):
         "graph/flow": "from .nodes import Node\nfrom ..maps import resize",
         "graph/nodes": "",
         "maps": "def late():\n    from dseg import late",
-        "late": "import dseg.cut",
+        "late": "import dseg.cut\n"
+        "if TYPE_CHECKING:\n    import dseg.typed\nelse:\n    import dseg.real",
+        "typed": "",
+        "real": "import typing\nif typing.TYPE_CHECKING:\n    from dseg.typed import T",
     }
     for name, text in files.items():
         path = tmp_path / "dseg" / f"{name}.py"
@@ -35,13 +41,17 @@ def package(tmp_path):
     return tmp_path
 
 
+PINNED = Path(__file__).with_name("closures.yaml")
+ANEW = "if that is meant, write the list anew with `python tests/orchestration/test_provenance.py`"
+
+
 def names(paths):
     return [path.relative_to("dseg").with_suffix("").as_posix() for path in paths]
 
 
 def test_sources_are_what_the_module_imports_directly_or_not(package):
     found = sources("dseg.stages.cut", package)
-    everything = ["cut", "graph/__init__", "graph/flow", "graph/nodes", "late", "maps"]
+    everything = ["cut", "graph/__init__", "graph/flow", "graph/nodes", "late", "maps", "real"]
     assert names(found) == sorted([*everything, "stages/__init__", "stages/cut"])
 
 
@@ -68,12 +78,58 @@ def test_declared_sections(package):
         declared_sections("dseg.stages.show", package)
 
 
-def test_stages_of_the_workflow_do_not_depend_on_each_other_s_code(root):
-    of_masks = names(sources("dseg.stages.attentioncut", root))
-    assert "method/cut/graphcut" in of_masks
-    assert not {"method/head", "method/inversion", "evaluation/metrics", "base_model/pipeline"} & {
-        *of_masks
+def closure(stage, root):
+    """The modules behind a stage, but for itself and packages, whose `__init__.py` are empty."""
+    found = names(sources(f"dseg.stages.{stage}", root))
+    return [name for name in found if not name.endswith("__init__") and name != f"stages/{stage}"]
+
+
+def closures(root):
+    stages = sorted(path.stem for path in (root / "dseg" / "stages").glob("[!_]*.py"))
+    return {stage: closure(stage, root) for stage in stages}
+
+
+def test_closures_are_the_pinned_ones(root):
+    pinned = {stage: said.split() for stage, said in yaml.safe_load(PINNED.read_text()).items()}
+    found = closures(root)
+    assert found.keys() == pinned.keys(), f"stages came or went: {ANEW}"
+    for stage, modules in found.items():
+        more, less = {*modules} - {*pinned[stage]}, {*pinned[stage]} - {*modules}
+        assert not more | less, (
+            f"closure of {stage} changed: it gained {sorted(more)} and lost {sorted(less)}, so "
+            f"that other changes rerun it; {ANEW}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("stage", "unneeded"),
+    [
+        ("renders", ("torch", "huggingface_hub", "diffusers", "dseg.base_model", "dseg.stages")),
+        ("synthetic_masks", ("dseg.reporting", "dseg.datasets", "dseg.base_model")),
+        ("oracle_masks", ("dseg.rivals", "dseg.method.cut.energy", "dseg.base_model")),
+        ("instruments", ("dseg.base_model", "diffusers")),
+        ("attentioncut", ("torch", "dseg.base_model", "dseg.evaluation", "dseg.method.head")),
+        ("world", ("torch", "dseg.method", "dseg.artifacts")),
+        ("tables", ("torch", "dseg.base_model", "dseg.rivals")),
+    ],
+)
+def test_stages_do_without_what_they_do_not_run(root, stage, unneeded):
+    imported = {
+        name
+        for path in sources(f"dseg.stages.{stage}", root)
+        for node in ast.walk(ast.parse((root / path).read_text()))
+        for name in (
+            [each.name for each in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
     }
+    assert imported
+    assert not [
+        name for name in imported for other in unneeded if f"{name}.".startswith(f"{other}.")
+    ]
 
 
 def test_stamp_is_rewritten_only_when_it_changes(tmp_path):
@@ -86,3 +142,8 @@ def test_stamp_is_rewritten_only_when_it_changes(tmp_path):
     write_stamp(path, {"seed": 1, "cut": {"power": 3.0}})
     assert path.stat().st_mtime > 1
     assert [each.name for each in path.parent.iterdir()] == ["cut.json"]
+
+
+if __name__ == "__main__":
+    said = {stage: " ".join(modules) for stage, modules in closures(Path()).items()}
+    PINNED.write_text(yaml.safe_dump(said, width=100))

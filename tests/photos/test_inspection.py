@@ -9,7 +9,7 @@ from dseg.base_model.pipeline import load_pipeline
 from dseg.errors import DsegError
 from dseg.method.attention import AttentionPlan
 from dseg.method.cut.affinity import Affinity, from_rows, similarity_edges
-from dseg.method.cut.attentioncut import Reason
+from dseg.method.cut.filter import Reason
 from dseg.photos.inspection import (
     CLOSED,
     attend,

@@ -15,7 +15,8 @@ from dseg.artifacts.shards import write_shard
 from dseg.errors import DsegError
 from dseg.reporting import comparison
 from dseg.reporting.mlflow import DataSet, Record, Reproduction, flatten, log
-from dseg.settings.reading import load_sections, sections
+from dseg.settings.reading import load_sections
+from dseg.settings.sections import sections
 from dseg.stages import tracking
 
 pytest_plugins = ("tiny_pipeline",)

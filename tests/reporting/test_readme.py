@@ -9,7 +9,8 @@ import yaml
 from dseg.errors import DsegError
 from dseg.reporting import readme
 from dseg.reporting.readme import BEGIN, END, STUDY_BEGIN, STUDY_END, replace_block
-from dseg.settings.reading import load_settings, sections
+from dseg.settings.reading import load_settings
+from dseg.settings.sections import sections
 
 TABLE = "**Saliency**\n\n| method | IoU |\n| --- | --: |\n| head | 80.1 |\n"
 

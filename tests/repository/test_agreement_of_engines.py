@@ -63,7 +63,7 @@ def test_rule_files_are_named_for_a_stage_and_included(root):
     snakefile = (root / "workflow" / "Snakefile").read_text()
     files = {path.stem for path in (root / "workflow" / "rules").glob("*.smk")}
     stages = {path.stem for path in (root / "dseg" / "stages").glob("*.py")}
-    assert files <= stages
+    assert files <= {*stages, "targets"}  # of what makes nothing itself
     assert {*re.findall(r'include: "rules/(\w+)\.smk"', snakefile)} == files
 
 

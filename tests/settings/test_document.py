@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from dseg.errors import DsegError
 from dseg.settings.document import MOST_BYTES, read_document, shorten
-from dseg.settings.reading import load_sections, load_settings, sections
+from dseg.settings.reading import load_sections, load_settings
+from dseg.settings.sections import sections
 
 SLOW_MACHINE = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -5,15 +5,9 @@ import yaml
 
 from dseg.errors import DsegError
 from dseg.settings.fields import ClassFile, Section
-from dseg.settings.reading import (
-    REPLACED,
-    json_schema,
-    load_sections,
-    load_settings,
-    sections,
-    settings_hash,
-)
+from dseg.settings.reading import REPLACED, json_schema, load_sections, load_settings
 from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 
 
 @pytest.fixture

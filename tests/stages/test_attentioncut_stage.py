@@ -5,8 +5,10 @@ from attention_scene import SETTINGS, disc_scene, iou
 from dseg.artifacts.recordings import attention_of
 from dseg.artifacts.shards import read_shard, write_shard
 from dseg.errors import DsegError
-from dseg.method.cut.attentioncut import Reason, attention_cut
-from dseg.settings.reading import load_settings, sections, settings_hash
+from dseg.method.cut.attentioncut import attention_cut
+from dseg.method.cut.filter import Reason
+from dseg.settings.reading import load_settings
+from dseg.settings.sections import sections, settings_hash
 from dseg.stages.attentioncut import SECTIONS, run
 
 

@@ -18,7 +18,8 @@ from dseg.evaluation.protocols import PROTOCOLS
 from dseg.method.resample import resize
 from dseg.reporting.scores import read_table
 from dseg.reporting.summary import Summary
-from dseg.settings.reading import Settings, load_sections
+from dseg.settings.reading import load_sections
+from dseg.settings.run import Settings
 from dseg.stages import evaluation, summary
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from dseg.method.feature_reader import FeatureReader
 from dseg.method.features import decoder_features
 from dseg.method.inversion import noise_to
 from dseg.method.prompts import captions, item_seed
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 from dseg.stages import head, inversion
 
 pytest_plugins = ("tiny_pipeline", "stage_two")

@@ -111,8 +111,6 @@ def test_bad_requests_are_errors(
     out = tmp_path / "out.safetensors"
     with pytest.raises(DsegError, match="expected 'images'"):
         inversion.run(make(), masks[0], prompts, out)
-    with pytest.raises(DsegError, match=r"inversion\.steps: "):
-        inversion.run(make(inversion={"steps": 2000}), synthesis[0], prompts, out)
     with pytest.raises(DsegError, match="no benchmark 'other'"):
         benchmark_inversion.run(make(), "other", benchmark, 0, out)
     with pytest.raises(DsegError, match="no shard 2"):

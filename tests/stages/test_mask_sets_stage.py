@@ -9,7 +9,7 @@ from finished_run import make_run, settings_of
 from dseg.artifacts.recordings import attention_of
 from dseg.artifacts.shards import read_shard
 from dseg.errors import DsegError
-from dseg.method.cut.attentioncut import Reason
+from dseg.method.cut.filter import Reason
 from dseg.rivals.thresholds import walk_otsu
 from dseg.stages import mask_sets
 

@@ -12,8 +12,8 @@ from dseg.artifacts.shards import Shard, read_shard, read_shards
 from dseg.datasets.opening import open_benchmark
 from dseg.errors import DsegError
 from dseg.evaluation.boxes import mask_to_box
-from dseg.evaluation.truths import match_size
-from dseg.settings.reading import Settings
+from dseg.method.resample import match_size
+from dseg.settings.run import Settings
 from dseg.stages import benchmark_inversion, head, inversion, prediction
 
 pytest_plugins = ("tiny_pipeline", "stage_two")

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dseg.artifacts.prompts import read_prompts
 from dseg.errors import DsegError
-from dseg.settings.reading import load_sections, load_settings, sections
-from dseg.stages.prompts import SECTIONS, read_prompts, run
+from dseg.settings.reading import load_sections, load_settings
+from dseg.settings.sections import sections
+from dseg.stages.prompts import SECTIONS, run
 
 pytest_plugins = ("tiny_pipeline",)
 

@@ -14,7 +14,8 @@ from dseg.base_model.pipeline import encode, load_pipeline
 from dseg.errors import DsegError
 from dseg.method.prompts import item_seed
 from dseg.method.recording import noised
-from dseg.settings.reading import Settings, load_sections
+from dseg.settings.reading import load_sections
+from dseg.settings.run import Settings
 from dseg.stages.recording import run
 
 pytest_plugins = ("tiny_pipeline",)

@@ -9,7 +9,8 @@ import pytest
 
 from dseg.artifacts.shards import read_shards
 from dseg.errors import DsegError
-from dseg.settings.reading import Settings, load_sections
+from dseg.settings.reading import load_sections
+from dseg.settings.run import Settings
 from dseg.stages.renders import run
 from dseg.world.renders import render_pairs
 

@@ -8,7 +8,9 @@ import pytest
 
 from dseg.artifacts.shards import Shard, read_shards
 from dseg.errors import DsegError
-from dseg.settings.reading import Settings, load_sections, sections, settings_hash
+from dseg.settings.reading import load_sections
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections, settings_hash
 from dseg.stages import prompts as prompts_stage
 from dseg.stages.synthesis import SECTIONS, run
 

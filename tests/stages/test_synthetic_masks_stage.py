@@ -10,6 +10,7 @@ import pytest
 import torch
 from finished_run import make_run, settings_of
 
+from dseg.artifacts.heads import read_head
 from dseg.artifacts.shards import read_shard, read_shards, write_shard
 from dseg.embedded.instruments import oracle_masks as masks_of
 from dseg.errors import DsegError
@@ -18,6 +19,7 @@ from dseg.reporting.estimates import summarise
 from dseg.reporting.scores import Scores, read_scores
 from dseg.reporting.table import Table
 from dseg.reporting.tables.masks import synthetic_mask_table
+from dseg.rivals.by_name import synthetic_mask_methods
 from dseg.stages import instruments, oracle_masks, synthetic_masks
 from dseg.stages.head import read_pairs
 
@@ -59,7 +61,7 @@ def table(run) -> pd.DataFrame:
 def test_the_masks_are_the_segmenters(run) -> None:
     shard = read_shards(run.images)
     made = read_shards(run.shards("masks/main/oracle"), kind="masks", stage="oracle_masks")
-    network = instruments.read_segmenter(run.artifacts / "instruments")
+    network, *_ = read_head(run.artifacts / "instruments" / "segmenter.safetensors")
     np.testing.assert_array_equal(made.fields["mask"], masks_of(network, shard.fields["image"]))
     assert made.ids == shard.ids
     assert np.array_equal(made.fields["kept"], made.fields["reason"] == 0)
@@ -67,7 +69,7 @@ def test_the_masks_are_the_segmenters(run) -> None:
 
 
 def test_every_method_is_scored_by_the_oracles_masks(run, table: pd.DataFrame) -> None:
-    names = comparison.synthetic_mask_methods(run.settings)
+    names = synthetic_mask_methods(run.settings)
     assert set(table["method"]) == set(names)
     assert "attentioncut" in names and "attentioncut-inverted" not in names
     assert table.groupby("method")["id"].nunique().eq(SCORED).all()
@@ -84,7 +86,7 @@ def test_every_method_is_scored_by_the_oracles_masks(run, table: pd.DataFrame) -
 def test_the_table_says_how_good_the_oracle_is(run, table: pd.DataFrame) -> None:
     made = shown(run, table)
     assert made.name == comparison.SYNTHETIC_MASKS in comparison.tables(run.settings)
-    assert len(made.cells) == len(comparison.synthetic_mask_methods(run.settings))
+    assert len(made.cells) == len(synthetic_mask_methods(run.settings))
     quality = json.loads((run.artifacts / "instruments" / "quality.json").read_text())
     assert f"own IoU is {100 * quality['segmenter_iou']:.1f} on 6 renders" in made.note
     assert f"first {SCORED} synthetic images" in made.note

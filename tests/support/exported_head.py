@@ -13,7 +13,9 @@ import yaml
 
 from dseg.commands.export import export
 from dseg.reporting.summary import Estimate, Kind, Summary
-from dseg.settings.reading import Settings, load_sections, load_settings, sections
+from dseg.settings.reading import load_sections, load_settings
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections
 from dseg.stages import head, inversion
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,9 @@ from dseg.method.resample import resize
 from dseg.orchestration.provenance import declared_sections, write_stamp
 from dseg.reporting import comparison
 from dseg.reporting.summary import FILE
-from dseg.settings.reading import Settings, load_sections, load_settings, sections
+from dseg.settings.reading import load_sections, load_settings
+from dseg.settings.run import Settings
+from dseg.settings.sections import sections
 from dseg.stages import (
     attentioncut,
     claims,

@@ -11,7 +11,7 @@ from dseg.reporting.forms import write_table
 from dseg.reporting.scores import Scores
 from dseg.reporting.summary import Summary
 from dseg.reporting.tables.run import build_tables
-from dseg.settings.reading import Settings
+from dseg.settings.run import Settings
 
 PROTOCOLS = ("tokencut", "pysod")
 TRAININGS = 3

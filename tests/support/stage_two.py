@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from dseg.artifacts.shards import Kind, write_shard
-from dseg.settings.reading import Settings, load_sections
+from dseg.settings.reading import load_sections
+from dseg.settings.run import Settings
 
 SIDE = 32
 PAIRS = 20

@@ -26,27 +26,16 @@ each term's share, in docs/attentioncut.md.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from scipy.special import expit
 
-from dseg.method.cut.crossmap import is_flat
 from dseg.method.cut.energy import pose, with_colour
 from dseg.method.cut.evidence import Attention
+from dseg.method.cut.filter import Reason, judge
 from dseg.method.cut.graphcut import Graph, energy, minimum_cut
 from dseg.method.resample import resize
 from dseg.settings.masks import AttentionCutSettings
-
-
-class Reason(IntEnum):
-    """Why a mask is dropped; 0 if it is kept."""
-
-    KEPT = 0
-    TOO_SMALL = 1  # covers less than area[0]
-    TOO_LARGE = 2  # covers more than area[1]
-    BORDER = 3  # covers more of the border than `border`: background taken for the object
-    UNFOCUSED = 4  # the noun attends inside hardly more than outside: it was not found
 
 
 @dataclass(frozen=True)
@@ -112,26 +101,3 @@ def _data_probability(graph: Graph, nodes: int) -> np.ndarray:
     """What the unary terms of the first ``nodes`` nodes alone say: probabilities (nodes,)."""
     unary = graph.unary[:nodes]
     return expit((unary[:, 0] - unary[:, 1]) * nodes)
-
-
-def judge(mask: np.ndarray, cross: np.ndarray, settings: AttentionCutSettings) -> Reason:
-    """The filter: the first reason to drop a mask, or KEPT.
-
-    Args:
-        mask: bool (H, W).
-        cross: (h, w), the raw cross map, >= 0.
-        settings: Its ``area``, ``border`` and ``focus`` are read.
-    """
-    area = float(mask.mean())
-    if is_flat(cross):
-        return Reason.UNFOCUSED
-    if area < settings.area[0] or area == 0:
-        return Reason.TOO_SMALL
-    if area > settings.area[1] or area == 1:
-        return Reason.TOO_LARGE
-    border = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
-    if border.mean() > settings.border:
-        return Reason.BORDER
-    share = resize(mask, (cross.shape[0], cross.shape[1]))
-    inside, outside = np.average(cross, weights=share), np.average(cross, weights=1 - share)
-    return Reason.UNFOCUSED if inside < settings.focus * outside else Reason.KEPT

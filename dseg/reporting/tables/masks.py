@@ -18,6 +18,7 @@ from dseg.reporting.table import (
     plain,
     with_bounds,
 )
+from dseg.settings.masks import MASK_RECORDING
 from dseg.settings.run import Settings
 
 _COLUMNS = (
@@ -29,7 +30,7 @@ _COLUMNS = (
 def mask_table(settings: Settings, summary: Summary) -> Table:
     """Ways to make a mask from the same attention, tested against Otsu's threshold."""
     chosen, benchmarks = comparison.CHOSEN_ON, comparison.mask_benchmarks(settings)
-    recording = comparison.methods(settings).get(comparison.MASK_RECORDING, "").partition(", ")[2]
+    recording = comparison.methods(settings).get(MASK_RECORDING, "").partition(", ")[2]
     note = (
         "IoU in percent at the method's own threshold, mean over all images, none filtered out; "
         f"protocol {settings.evaluation.protocol}. {INTERVAL} p: {TEST}, corrected by Holm within "

@@ -3,7 +3,8 @@ import pytest
 from attention_scene import SETTINGS, attention, disc_scene, iou
 
 from dseg.errors import DsegError
-from dseg.method.cut.attentioncut import Reason, attention_cut, judge
+from dseg.method.cut.attentioncut import attention_cut
+from dseg.method.cut.filter import Reason, judge
 from dseg.rivals.thresholds import BASELINES
 from dseg.settings.masks import AttentionCutSettings
 

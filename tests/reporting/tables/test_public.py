@@ -14,7 +14,8 @@ from dseg.reporting.summary import FILE, Estimate, Kind, Summary
 from dseg.reporting.table import Table
 from dseg.reporting.tables.public import public_box_table, public_mask_table
 from dseg.reporting.tables.published import CORLOC, SALIENCY
-from dseg.settings.reading import Settings, load_settings
+from dseg.settings.reading import load_settings
+from dseg.settings.run import Settings
 from dseg.stages.tracking import table_metrics
 
 ROOT = Path(__file__).resolve().parents[3]
