@@ -10,6 +10,7 @@ All that can go wrong outside of the program is printed here, and here only, as 
 """
 
 import argparse
+import getpass
 import importlib
 import inspect
 import io
@@ -101,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         with _ended_by_signals():
+            _know_user()
             function, words, options = _parse(argv)
             status = function(*words, **options)
             _flush()
@@ -115,6 +117,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return status if isinstance(status, int) else 0
+
+
+def _know_user() -> None:
+    """Name a user whom the system does not know, as in some containers: libraries ask for a name.
+
+    Raises:
+        DsegError: There is no home folder either.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(os.getuid())  # for what is called as well
+    try:
+        Path.home()
+    except RuntimeError as error:
+        raise DsegError(
+            "this user has no home folder, where libraries keep what they have fetched: set HOME "
+            "to a folder that can be written"
+        ) from error
 
 
 class _Terminated(KeyboardInterrupt):

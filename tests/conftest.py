@@ -7,8 +7,10 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the runs of the whole workflow: begun last, other cores would wait for them."""
-    items.sort(key=lambda item: item.path.name != "test_workflow.py")
+    """Begin with whole runs of the workflow, the longest first: others would wait for them."""
+    items.sort(
+        key=lambda item: (item.path.parent.name != "workflow", item.path.name != "test_workflow.py")
+    )
 
 
 @pytest.fixture(scope="session")

@@ -231,6 +231,25 @@ def test_a_name_that_is_not_unicode_is_printed(root):
     assert ended.returncode == 0 and ended.stderr == "" and r"d\udcff" in ended.stdout
 
 
+def test_a_user_whom_the_system_does_not_know(root, tmp_path):
+    code = (
+        "import getpass, pwd, sys\n"
+        "def unknown(user): raise KeyError(user)\n"
+        "pwd.getpwuid = unknown\n"
+        "from dseg.cli import main\n"
+        "sys.exit(main(['data', 'list']) or not getpass.getuser().isdigit())"
+    )
+    names = {"HOME", "LOGNAME", "USER", "LNAME", "USERNAME"}
+    env = {name: value for name, value in os.environ.items() if name not in names}
+    command = {"args": [sys.executable, "-c", code], "capture_output": True, "text": True}
+    homeless = subprocess.run(**command, cwd=tmp_path, env=env | {"PYTHONPATH": str(root)})
+    assert homeless.returncode == 2 and homeless.stderr.count("\n") == 1
+    assert homeless.stderr.startswith("error: this user has no home folder")
+    env |= {"HOME": str(tmp_path), "PYTHONPATH": str(root)}
+    nameless = subprocess.run(**command, cwd=tmp_path, env=env)
+    assert nameless.returncode == 0, nameless.stderr
+
+
 def test_sigterm_ends_a_command_with_what_it_does_at_its_end(monkeypatch):
     def wait() -> None:
         try:

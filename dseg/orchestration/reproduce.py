@@ -104,13 +104,17 @@ def _reproduce(plan: Plan) -> None:
     if changes:
         _call("dvc", "commit", "--quiet", "--force", file.as_posix(), quiet=True)
     whole.touch()  # from now on, what differs from the lock was computed later, or changed by hand
-    _show(plan, lock)
+    shown = _show(plan, lock)
     if plan.profile == DEFAULT_PROFILE:
         update_readme(Path(plan.results()))
     if plan.profile == STUDY_PROFILE:
         write_study(Path(plan.results()), Path(plan.claims_page()))
     if not pending:
-        print("nothing to be done: all results are up to date")
+        print(
+            "nothing to compute: the report was made and the results were logged"
+            if shown
+            else "nothing to be done: all results are up to date"
+        )
 
 
 def _mend(
@@ -160,17 +164,22 @@ def _mend(
     return bool(changed)
 
 
-def _show(plan: Plan, lock: Path) -> None:
-    """Make the report and log the results, unless both were done for results of the same hashes."""
+def _show(plan: Plan, lock: Path) -> bool:
+    """Make the report and log the results, unless both were done for results of the same hashes.
+
+    Returns:
+        Whether they were not.
+    """
     report, shown = Path(plan.result("report.html")), Path(plan.artifact(".shown.json"))
     if report.is_file() and STORE.is_file() and shown.is_file():
         there = {"results": file_hash(lock), "report": file_hash(report)}
         if shown.read_text(encoding="utf-8") == json.dumps(there):
-            return
+            return False
     _snakemake(plan, ["all"], "--report", str(report), *QUIET, quiet=True)
     _snakemake(plan, ["tracking"], "--forcerun", "tracking", *QUIET, quiet=True)
     there = {"results": file_hash(lock), "report": file_hash(report)}
     write_text(shown, json.dumps(there))
+    return True
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -116,8 +117,13 @@ def log(reproduction: Reproduction, *, experiment: str, store: Path) -> tuple[st
 
     Returns:
         Id of the parent run, and whether it was added by this call.
+
+    Raises:
+        DsegError: As `check_store`.
     """
     with locked(store.with_name(f"{store.name}.lock")):
+        check_store(store, experiment)
+        _follow(store, experiment)
         client = _client(store)
         place = _experiment(client, experiment, store)
         _delete_unfinished(client, place, reproduction.profile)
@@ -142,7 +148,7 @@ def check_store(store: Path, experiment: str) -> None:
     Raises:
         DsegError: The store is no database of this MLflow, or the experiment was deleted.
     """
-    if not store.is_file():
+    if not store.exists():
         return
     aside = f"move {store} and mlruns/ aside, and the results are logged to a new one"
     try:
@@ -189,12 +195,39 @@ def _client(store: Path) -> "MlflowClient":
     return MlflowClient(tracking_uri=f"sqlite:///{store.resolve()}")
 
 
+def _folder(store: Path) -> str:
+    """The address of the files beside a store."""
+    return (store.resolve().parent / "mlruns").as_uri()
+
+
+def _follow(store: Path, experiment: str) -> None:
+    """Let an experiment, and its runs, name the files beside the store, wherever it lies now.
+
+    MLflow keeps whole addresses: in a checkout that was moved, new runs would go to the old place.
+    An address that is not the usual one somebody has chosen, so it stays.
+    """
+    if not store.exists():
+        return
+    here = _folder(store)
+    with closing(sqlite3.connect(store)) as database, database:
+        query = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?"
+        for number, there in database.execute(query, [experiment]).fetchall():
+            if there == here or not re.fullmatch("file://.*/mlruns", there):
+                continue
+            change = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
+            database.execute(change, [here, number])
+            database.execute(
+                "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, length(?) + 1) "
+                "WHERE experiment_id = ? AND substr(artifact_uri, 1, length(?)) = ?",
+                [here, there, number, f"{there}/", f"{there}/"],
+            )
+
+
 def _experiment(client: "MlflowClient", name: str, store: Path) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    folder = store.resolve().parent / "mlruns"
-    return client.create_experiment(name, artifact_location=folder.as_uri())
+    return client.create_experiment(name, artifact_location=_folder(store))
 
 
 def _search(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> "list[Run]":

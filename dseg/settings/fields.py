@@ -1,5 +1,6 @@
 """What sections of settings are made of: their base class and the types of their values."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -19,6 +20,7 @@ from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 from dseg.errors import DsegError
 
 T = TypeVar("T")
+_READ_AS_MORE = re.compile(r"[{}\x00-\x1f\x7f\x85\u2028\u2029]|, ")  # in a workflow's paths
 
 
 def _some(values: tuple[T, ...]) -> tuple[T, ...]:
@@ -45,6 +47,15 @@ def _pair(value: Any) -> Any:
     return value
 
 
+def _plain(path: str) -> str:
+    if _READ_AS_MORE.search(path):
+        raise ValueError(
+            "expected a path without braces, line breaks or a comma before a blank, which "
+            "Snakemake reads as more than a name: rename the folder, or link to it by another name"
+        )
+    return path
+
+
 # Lists of YAML become tuples, so a frozen model is frozen all the way down.
 FROM_LIST = Field(strict=False)
 # Tags of the two forms of a setting that is a list or says where there is one.
@@ -61,6 +72,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
+Place = Annotated[Text, AfterValidator(_plain)]
 Texts = Annotated[tuple[Text, ...], FROM_LIST, DISTINCT]
 Fractions = Annotated[tuple[Fraction, ...], FROM_LIST, SOME, AfterValidator(_ascending)]
 FractionRange = Annotated[
@@ -95,7 +107,7 @@ class Section(BaseModel):
 
 
 class ClassFile(Section):
-    file: Text
+    file: Place
     """Text file with one name a line, or JSON file with a list of names."""
 
 

@@ -20,6 +20,7 @@ from dseg.settings.fields import (
     Fraction,
     Fractions,
     NotNegative,
+    Place,
     Positive,
     Repeats,
     Section,
@@ -52,7 +53,7 @@ RENDERS = "renders"  # rendered instead of synthesised
 
 
 class ModelSettings(Section):
-    path: Text
+    path: Place
     """Base model: a folder of a diffusers pipeline or an id on the hub."""
     revision: Text | None
     """Commit of a hub model; null for a folder."""
@@ -65,7 +66,7 @@ class ModelSettings(Section):
 class BenchmarkSettings(Section):
     layout: Literal["saliency", "voc", "coco"]
     """How files lie and what is scored: masks (saliency) or boxes (voc, coco)."""
-    root: Text
+    root: Place
     """Folder; under artifacts/<profile> where it starts with world/."""
     images: Count
     """Number of images it must have."""

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from made_up_scores import made_up_summary, write_tables
 from dseg.artifacts.shards import write_shard
 from dseg.errors import DsegError
 from dseg.reporting import comparison
-from dseg.reporting.mlflow import DataSet, Record, Reproduction, flatten, log
+from dseg.reporting.mlflow import DataSet, Record, Reproduction, check_store, flatten, log
 from dseg.settings.reading import load_sections
 from dseg.settings.sections import sections
 from dseg.stages import tracking
@@ -142,6 +144,65 @@ def test_nothing_is_written_outside_the_store(store):
     with sqlite3.connect(store) as database:
         places = [row[0] for row in database.execute("select artifact_uri from runs")]
     assert places and all(place.startswith(store.parent.as_uri()) for place in places)
+
+
+@pytest.fixture
+def own(store, reproduction, tmp_path):
+    """A store of its own, in a folder of its own, that holds one reproduction."""
+    log(reproduction, experiment="own", store=store)
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    shutil.copyfile(store, folder / store.name)
+    return folder / store.name
+
+
+def test_a_store_that_was_moved_takes_its_files_along(own, store, reproduction, tmp_path):
+    shutil.move(store.parent / "mlruns", tmp_path / "gone")
+    try:
+        shutil.copytree(tmp_path / "gone", own.parent / "mlruns")
+        changed = replace(reproduction, settings=SETTINGS | {"head": {"epochs": 4}})
+        assert log(changed, experiment="own", store=own)[1]
+        assert not (store.parent / "mlruns").exists()
+    finally:
+        shutil.move(tmp_path / "gone", store.parent / "mlruns")
+    with closing(sqlite3.connect(own)) as database:
+        query = "SELECT artifact_uri FROM runs JOIN experiments USING (experiment_id) WHERE "
+        places = [row[0] for row in database.execute(query + "experiments.name = 'own'")]
+        (others,) = database.execute(
+            "SELECT COUNT(*) FROM runs WHERE artifact_uri NOT LIKE ?", [f"{own.parent.as_uri()}%"]
+        ).fetchone()
+    assert len(places) == 6 and others
+    here = (own.parent / "mlruns").as_uri()
+    assert all(place.startswith(f"{here}/") for place in places)
+    kept = [path.name for path in (own.parent / "mlruns").rglob("saliency.csv")]
+    assert len(kept) >= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("UPDATE experiments SET lifecycle_stage = 'deleted'", "'own' was deleted: restore it"),
+        ("UPDATE alembic_version SET version_num = '0123'", "mlflow db upgrade sqlite:///"),
+        ("DROP TABLE experiments", "not a database of MLflow"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_line(own, reproduction, change, message):
+    check_store(own, "own")
+    with closing(sqlite3.connect(own)) as database, database:
+        database.execute(change)
+    before = own.read_bytes()
+    for use in (check_store, lambda store, name: log(reproduction, experiment=name, store=store)):
+        with pytest.raises(DsegError, match=f"mlflow.db: .*{message}") as said:
+            use(own, "own")
+        assert "\n" not in str(said.value)
+    assert own.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", [Path.mkdir, Path.touch, lambda path: path.write_text("text")])
+def test_what_is_no_store_is_one_line(tmp_path, damage):
+    damage(tmp_path / "mlflow.db")
+    with pytest.raises(DsegError, match=r"mlflow.db: not a database of MLflow .* aside"):
+        check_store(tmp_path / "mlflow.db", "own")
 
 
 def test_flatten():

@@ -269,6 +269,12 @@ def test_variant_merges_its_overrides(default):
             "benchmarks.val.root: expected world/ and one of world.images (val, test, shift, mul",
         ),
         (
+            "benchmarks: {val: {layout: saliency, root: 'data/{x}', images: 9}}",
+            "changes.yaml: benchmarks.val.root: expected a path without braces, line breaks or a",
+        ),
+        ("prompts: {classes: {file: 'a, b.txt'}}", "prompts.classes.file: expected a path without"),
+        ('model: {path: "a\\nb"}', "changes.yaml: model.path: expected a path without braces"),
+        (
             "evaluation: {protocols: [curve]}",
             "evaluation.protocol: expected one of evaluation.protocols (curve), got 'tokencut'",
         ),
