@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dseg.artifacts.heads import read_heads, write_head
+from dseg.artifacts.heads import Said, read_heads, write_head
 from dseg.artifacts.rows import FieldRows
 from dseg.artifacts.shards import read_shard, write_shard
 from dseg.errors import DsegError
@@ -24,7 +24,7 @@ def shard(path: Path) -> Path:
 
 def head(path: Path) -> Path:
     architecture = Architecture("rgb", (), True, 4, (8, 8))
-    write_head(path, build(architecture).state_dict(), architecture, {"pairs": 2})
+    write_head(path, build(architecture).state_dict(), architecture, Said(pairs=2))
     return path
 
 
@@ -79,6 +79,6 @@ def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -
     state = build(architecture).state_dict()
     state["logits.bias"] = torch.full_like(state["logits.bias"], value)
     path = tmp_path / "head.safetensors"
-    write_head(path, state, architecture, {})
+    write_head(path, state, architecture, Said())
     with pytest.raises(DsegError, match="infinite or no numbers"):
         read_heads(path)
