@@ -135,7 +135,7 @@ def read_heads(
         plan = build(architecture)
     networks = []
     for training in range(header.trainings):
-        check_weights(file, plan, f"{training}.")
+        check_weights(file, plan.state_dict(), f"{training}.")
         network = build(architecture)
         load_weights(file, network, f"{training}.")
         networks.append(network)

@@ -23,7 +23,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from safetensors.numpy import save_file
 
 from dseg.errors import DsegError
-from dseg.files import open_safetensors, write_atomically
+from dseg.files import open_safetensors, system_errors, write_atomically
 from dseg.settings.fields import FROM_LIST, Section, Text
 from dseg.settings.records import first_problem
 
@@ -234,7 +234,12 @@ def write_tensors(
     )
     values = header.model_dump(mode="json")
     text = _canonical(values | {"checksum": _text_checksum(values)})
-    write_atomically(path, lambda temporary: save_file(given, temporary, {_KEY: text}))
+
+    def write(temporary: Path) -> None:
+        with system_errors():
+            save_file(given, temporary, {_KEY: text})
+
+    write_atomically(path, write)
 
 
 def _validated(model: type[A], values: Mapping[str, Any], file: TensorFile) -> A:

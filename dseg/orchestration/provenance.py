@@ -94,7 +94,7 @@ def write_stamp(path: Path, values: Mapping[str, Any]) -> None:
     stale until somebody who knows better (``reproduce``) says otherwise.
     """
     text = json.dumps(values, indent=1, sort_keys=True) + "\n"
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return
     write_text(path, text)
 
@@ -109,9 +109,11 @@ def _file(module: str, root: Path) -> Path | None:
 
 def _parse(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(path.read_bytes())
     except SyntaxError as error:
         raise DsegError(f"{path}, line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:  # of zero bytes, of brackets
+        raise DsegError(f"{path}: no module of Python ({error or 'too deep'})") from error
 
 
 def _imports(module: str, tree: ast.Module, root: Path) -> Iterator[str]:

@@ -23,7 +23,12 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (architecture, said) == (ARCHITECTURE, about)
     assert torch.equal(predict(again, INPUTS), predict(network, INPUTS))
     first = path.read_bytes()
-    write_head(path, network.state_dict(), ARCHITECTURE, Said(head=dict(reversed(about.head.items())), pairs=12))
+    write_head(
+        path,
+        network.state_dict(),
+        ARCHITECTURE,
+        Said(head=dict(reversed(about.head.items())), pairs=12),
+    )
     assert path.read_bytes() == first
     assert [file.name for file in path.parent.iterdir()] == ["head.safetensors"]
 
