@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
+from dseg.artifacts.tables import read_table
 from dseg.errors import DsegError
 
 
@@ -18,10 +17,9 @@ def read_nouns(prompts: Path, ids: Sequence[str]) -> list[str]:
     Raises:
         DsegError: The file is not usable, or lacks an image.
     """
-    try:
-        table = pd.read_parquet(prompts, columns=["id", "class"]).set_index("id")["class"]
-        return [str(table.loc[item]) for item in ids]
-    except (OSError, ValueError, KeyError) as error:
-        raise DsegError(
-            f"{prompts}: no readable table with the classes of all images; run the stage prompts"
-        ) from error
+    table = read_table(prompts, ["id", "class"])
+    classes = dict(zip(table["id"], table["class"], strict=True))
+    missing = [item for item in ids if item not in classes]
+    if missing:
+        raise DsegError(f"{prompts}: no class of image {missing[0]}; run the stage prompts again")
+    return [str(classes[item]) for item in ids]

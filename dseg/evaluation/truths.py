@@ -12,6 +12,8 @@ from dseg.method.resample import resize
 from dseg.settings.reading import Settings
 from dseg.settings.run import WORLD
 
+MOST_WEIGHTS = 2**27  # of the matrix that resizes a side: half a GB (our choice)
+
 
 def open_samples(
     settings: Settings,
@@ -100,8 +102,17 @@ def read_soft(
 
 
 def match_size(soft: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A soft mask at the size of its truth: as it is, or resized to float32 in [0, 1]."""
+    """A soft mask at the size of its truth: as it is, or resized to float32 in [0, 1].
+
+    Raises:
+        DsegError: It is so much larger than any map of a model that resizing has no end.
+    """
     if soft.shape == shape:
         return soft
+    if max(old * new for old, new in zip(soft.shape, shape, strict=True)) > MOST_WEIGHTS:
+        raise DsegError(
+            f"a soft mask of {soft.shape[1]} x {soft.shape[0]} cannot be brought to its truth's "
+            f"{shape[1]} x {shape[0]} (width x height): give it at that size"
+        )
     values = soft / np.float32(255) if soft.dtype == np.uint8 else soft
     return np.clip(resize(values, shape), 0, 1)

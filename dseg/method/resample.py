@@ -8,6 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
+_BLOCK = 2**20  # weights
+
 
 def resize(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Resize the first two axes of an array.
@@ -36,8 +38,12 @@ def resampling_matrix(size: int, new_size: int) -> np.ndarray:
     """Weights of the ``size`` old samples in the ``new_size`` new ones: float32, rows sum to 1."""
     scale = size / new_size
     centres = (np.arange(new_size) + 0.5) * scale - 0.5
-    distances = np.abs(np.arange(size) - centres[:, None]) / max(1.0, scale)
-    weights = np.maximum(0.0, 1.0 - distances)
-    matrix = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix = np.empty((new_size, size), np.float32)
+    step = max(1, _BLOCK // size)  # some rows at a time: in double precision, steps are large
+    for start in range(0, new_size, step):
+        rows = slice(start, start + step)
+        distances = np.abs(np.arange(size) - centres[rows, None]) / max(1.0, scale)
+        weights = np.maximum(0.0, 1.0 - distances)
+        matrix[rows] = weights / weights.sum(axis=1, keepdims=True)
     matrix.setflags(write=False)  # shared by all callers
     return matrix

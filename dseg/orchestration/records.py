@@ -122,21 +122,31 @@ def _listed(folder: Path, md5: str | None, cache: Path) -> dict[Path, str]:
         return {}
     if not md5.endswith(".dir"):
         return {folder: md5}
+    return read_listed(folder, cache / md5[:2] / md5[2:])
+
+
+def read_listed(folder: Path, path: Path) -> dict[Path, str]:
+    """The MD5 of each file of a folder by DVC's list of them; none if that is not readable."""
     try:
-        entries = read_record(cache / md5[:2] / md5[2:], _Listed, "", MOST_OF_LIST).root
+        entries = read_record(path, _Listed, "", MOST_OF_LIST).root
     except DsegError:
         return {}
     return {folder / entry.relpath: entry.md5 for entry in entries}
 
 
+def read_end(path: Path) -> float:
+    """When a job ended by Snakemake's record, in seconds; 0 if that is not readable."""
+    try:
+        return read_record(path, _Job, "").endtime
+    except DsegError:
+        return 0.0
+
+
 def _records() -> Iterator[tuple[str, float]]:
     """The outputs of jobs that ended, and the time that each had then."""
     for name, file in _names(RECORDS).items():
-        try:
-            # A little more, since times are kept in floating point.
-            yield name, read_record(file, _Job, "").endtime + 0.01
-        except DsegError:
-            continue
+        # A little more, since times are kept in floating point.
+        yield name, read_end(file) + 0.01
 
 
 def _names(folder: Path) -> dict[str, Path]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dseg.artifacts.tables import read_table
 from dseg.base_model.pipeline import load_tokenizer
 from dseg.datasets.class_names import names_of
 from dseg.errors import DsegError
@@ -43,12 +44,7 @@ def read_prompts(path: Path) -> pd.DataFrame:
     Raises:
         DsegError: The file is missing, not Parquet, without prompts or without a column.
     """
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DsegError(f"{path}: no readable table of prompts; run the stage prompts") from error
-    missing = [name for name in COLUMNS if name not in table]
-    if missing or table.empty:
-        lack = f"column {missing[0]!r}" if missing else "rows"
-        raise DsegError(f"{path}: a table of prompts without {lack}; run the stage prompts again")
+    table = read_table(path, COLUMNS)
+    if table.empty:
+        raise DsegError(f"{path}: a table of prompts without rows; run the stage prompts again")
     return table
