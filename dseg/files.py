@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -95,6 +96,24 @@ def open_safetensors(path: Path, again: str) -> Any:
         raise DsegError(f"{path}: not a whole safetensors file ({error}); {again}") from error
     except OSError as error:
         raise DsegError(f"{path}: cannot be read ({error.strerror or error}); {again}") from error
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Turn what safetensors says in its own words, as of a full disk, into the system's error.
+
+    Raises:
+        OSError: The block could not write a file.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ weights, which are named ``<training>.<parameter>``.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,8 @@ from torch import Tensor
 from dseg.artifacts.tensors import TensorFile
 from dseg.artifacts.weights import check_weights, load_weights, write_weights
 from dseg.method.networks import Architecture, Network, build
-from dseg.settings.fields import FROM_LIST, Count, Section
+from dseg.settings.fields import FROM_LIST, Count, Fraction, Section, Text
+from dseg.settings.run import FeaturesSettings, InversionSettings
 
 KIND = "head"
 _Channels = Annotated[int, Field(ge=1, le=2**16)]
@@ -34,19 +35,48 @@ class ArchitectureAbout(Section):
     kind: Literal["linear", "conv", "multi"]
 
 
+class ModelSaid(Section):
+    """The base model that a head's features are of."""
+
+    path: Text
+    revision: Text | None
+    identity: Text
+
+
+class Said(Section):
+    """What is said of a head; a stage says what it knows, and what is not said is not written."""
+
+    settings_hash: Text | None = None
+    """Of the settings that it was trained with."""
+    pairs: Count | None = None
+    """Pairs of image and mask that it was trained on."""
+    parameters: Count | None = None
+    head: Mapping[Text, str | int | float | bool | None] | None = None
+    """The settings of its training, for people."""
+    features: FeaturesSettings | None = None
+    """This and the next two: what it reads, of a head on features."""
+    inversion: InversionSettings | None = None
+    model: ModelSaid | None = None
+    trained_on: Text | None = None
+    """This and the next three: of the oracle, and how good it and the classifier are."""
+    images: Count | None = None
+    classifier_accuracy: Fraction | None = None
+    segmenter_iou: Fraction | None = None
+
+
 class HeadAbout(Section):
     """What the header of a head says beside its weights."""
 
-    trainings: Count
+    trainings: Annotated[int, Field(ge=1, le=1000)]
     architecture: ArchitectureAbout
-    about: Mapping[str, Any]
+    about: Said
 
 
 def write_head(
     path: str | os.PathLike[str],
     state: Mapping[str, Tensor],
     architecture: Architecture,
-    about: Mapping[str, Any],
+    about: Said,
 ) -> None:
     """Write a head that was trained once; as `write_heads`."""
     write_heads(path, [state], architecture, about)
@@ -56,7 +86,7 @@ def write_heads(
     path: str | os.PathLike[str],
     states: Sequence[Mapping[str, Tensor]],
     architecture: Architecture,
-    about: Mapping[str, Any],
+    about: Said,
 ) -> None:
     """Write all trainings of a head atomically; the same content gives the same bytes.
 
@@ -64,12 +94,12 @@ def write_heads(
         path: Where; its folder is made if need be.
         states: The network's state after each training, on the CPU.
         architecture: How to build the network.
-        about: What else a reader should know; anything JSON holds.
+        about: What else a reader should know.
     """
     header = HeadAbout(
         trainings=len(states),
         architecture=ArchitectureAbout(**asdict(architecture)),
-        about=dict(about),
+        about=about,
     )
     tensors = {
         f"{training}.{name}": value
@@ -79,7 +109,7 @@ def write_heads(
     write_weights(path, tensors, kind=KIND, about=header)
 
 
-def read_head(path: str | os.PathLike[str]) -> tuple[Network, Architecture, dict[str, Any]]:
+def read_head(path: str | os.PathLike[str]) -> tuple[Network, Architecture, Said]:
     """The first training's network, its architecture and what was said; as `read_heads`."""
     networks, architecture, about = read_heads(path)
     return networks[0], architecture, about
@@ -87,7 +117,7 @@ def read_head(path: str | os.PathLike[str]) -> tuple[Network, Architecture, dict
 
 def read_heads(
     path: str | os.PathLike[str],
-) -> tuple[list[Network], Architecture, dict[str, Any]]:
+) -> tuple[list[Network], Architecture, Said]:
     """The networks that `write_heads` wrote, on the CPU, one for each training.
 
     Returns:
@@ -105,11 +135,11 @@ def read_heads(
         plan = build(architecture)
     networks = []
     for training in range(header.trainings):
-        check_weights(file, plan, f"{training}.")
+        check_weights(file, plan.state_dict(), f"{training}.")
         network = build(architecture)
         load_weights(file, network, f"{training}.")
         networks.append(network)
     expected = header.trainings * len(plan.state_dict())
     if len(file.arrays) != expected:
         raise file.damaged(f"{len(file.arrays)} tensors, expected {expected}")
-    return networks, architecture, dict(header.about)
+    return networks, architecture, header.about

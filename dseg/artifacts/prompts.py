@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dseg.artifacts.tables import read_table
 from dseg.errors import DsegError
 
 COLUMNS = ("id", "text", "token_start", "token_end", "seed")
@@ -16,14 +17,9 @@ def read_prompts(path: Path) -> pd.DataFrame:
     Raises:
         DsegError: The file is missing, not Parquet, without prompts or without a column.
     """
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DsegError(f"{path}: no readable table of prompts; run the stage prompts") from error
-    missing = [name for name in COLUMNS if name not in table]
-    if missing or table.empty:
-        lack = f"column {missing[0]!r}" if missing else "rows"
-        raise DsegError(f"{path}: a table of prompts without {lack}; run the stage prompts again")
+    table = read_table(path, COLUMNS)
+    if table.empty:
+        raise DsegError(f"{path}: a table of prompts without rows; run the stage prompts again")
     return table
 
 
@@ -37,10 +33,9 @@ def read_nouns(prompts: Path, ids: Sequence[str]) -> list[str]:
     Raises:
         DsegError: The file is not usable, or lacks an image.
     """
-    try:
-        table = pd.read_parquet(prompts, columns=["id", "class"]).set_index("id")["class"]
-        return [str(table.loc[item]) for item in ids]
-    except (OSError, ValueError, KeyError) as error:
-        raise DsegError(
-            f"{prompts}: no readable table with the classes of all images; run the stage prompts"
-        ) from error
+    table = read_table(prompts, ["id", "class"])
+    classes = dict(zip(table["id"], table["class"], strict=True))
+    missing = [item for item in ids if item not in classes]
+    if missing:
+        raise DsegError(f"{prompts}: no class of image {missing[0]}; run the stage prompts again")
+    return [str(classes[item]) for item in ids]

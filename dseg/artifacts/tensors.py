@@ -23,8 +23,9 @@ from pydantic import AfterValidator, Field, ValidationError
 from safetensors.numpy import save_file
 
 from dseg.errors import DsegError
-from dseg.files import open_safetensors, write_atomically
+from dseg.files import open_safetensors, system_errors, write_atomically
 from dseg.settings.fields import FROM_LIST, Section, Text
+from dseg.settings.records import first_problem
 
 FORMAT: Literal[3] = 3
 # One metadata key, not one per entry: safetensors writes the metadata of several keys in an
@@ -228,24 +229,26 @@ def write_tensors(
         )
         for name, array in given.items()
     }
-    header = Header(format=FORMAT, kind=kind, arrays=headers, about=about.model_dump(mode="json"))
+    header = Header(
+        format=FORMAT, kind=kind, arrays=headers, about=about.model_dump(mode="json", exclude_unset=True),
+    )
     values = header.model_dump(mode="json")
     text = _canonical(values | {"checksum": _text_checksum(values)})
-    write_atomically(path, lambda temporary: save_file(given, temporary, {_KEY: text}))
+
+    def write(temporary: Path) -> None:
+        with system_errors():
+            save_file(given, temporary, {_KEY: text})
+
+    write_atomically(path, write)
 
 
 def _validated(model: type[A], values: Mapping[str, Any], file: TensorFile) -> A:
     try:
         return model.model_validate(values)
-    except (ValidationError, RecursionError) as error:
-        raise file.damaged(f"in its header, {_first_problem(error)}") from error
-
-
-def _first_problem(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return "values lie too deep"
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg']}"
+    except ValidationError as error:
+        raise file.damaged(f"in its header, {first_problem(error)}") from error
+    except RecursionError as error:
+        raise file.damaged("in its header, values lie too deep") from error
 
 
 def _checksum(array: np.ndarray, before: int = 0) -> int:

@@ -46,21 +46,26 @@ def read_weights(
 
 
 def load_weights(file: TensorFile, network: nn.Module, prefix: str = "") -> None:
-    """Fill a network with the weights in a file whose names begin with ``prefix``.
+    """Fill a network with the weights in a file whose names begin with ``prefix``; `read_state`."""
+    network.load_state_dict(read_state(file, network.state_dict(), prefix))
+
+
+def read_state(file: TensorFile, like: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors in a file whose names begin with ``prefix``, by the rest of the name.
 
     Raises:
         DsegError: As `check_weights`, their bytes are damaged, or some are infinite or no numbers.
     """
-    check_weights(file, network, prefix)
-    state = {name: torch.from_numpy(file.read(prefix + name)) for name in network.state_dict()}
+    check_weights(file, like, prefix)
+    state = {name: torch.from_numpy(file.read(prefix + name)) for name in like}
     for name, values in state.items():
         if values.is_floating_point() and not bool(torch.isfinite(values).all()):
             raise file.damaged(f"{prefix + name!r} has values that are infinite or no numbers")
-    network.load_state_dict(state)
+    return state
 
 
-def check_weights(file: TensorFile, network: nn.Module, prefix: str = "") -> None:
-    """Hold names, types and shapes of weights against a network's, which may be on "meta".
+def check_weights(file: TensorFile, like: Mapping[str, Tensor], prefix: str = "") -> None:
+    """Hold names, types and shapes of weights against a network's state, which may be on "meta".
 
     Raises:
         DsegError: They differ.
@@ -70,7 +75,7 @@ def check_weights(file: TensorFile, network: nn.Module, prefix: str = "") -> Non
         for name, array in file.arrays.items()
         if name.startswith(prefix)
     }
-    for name, value in network.state_dict().items():
+    for name, value in like.items():
         dtype = torch.empty(0, dtype=value.dtype).numpy().dtype
         if there.pop(name, None) != (tuple(value.shape), dtype):
             raise file.damaged(

@@ -7,9 +7,10 @@ over, far above every published model (our choice). All else in a configuration 
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dseg.settings.fields import FROM_LIST
+from dseg.settings.records import Record as Configuration
 
 Width = Annotated[int, Field(ge=1, le=2**14)]
 Side = Annotated[int, Field(ge=1, le=2**10)]
@@ -21,12 +22,6 @@ Names = Annotated[tuple[str, ...], FROM_LIST, _BLOCKS]
 Size = Side | Annotated[tuple[Side, Side], FROM_LIST]
 Beta = Annotated[float, Field(gt=0, lt=1)]
 Betas = Annotated[tuple[Beta, ...], FROM_LIST, Field(min_length=1, max_length=100_000)]
-
-
-class Configuration(BaseModel):
-    """Strictly typed where a key is named here; other keys are of no concern."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
 
 class UNet(Configuration):

@@ -5,21 +5,20 @@ on the hub, fetched. Nothing here imports torch.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from dseg.base_model.configuration import CONFIGURATIONS
 from dseg.errors import DsegError
+from dseg.settings.records import read_json, read_record
 
 INDEX = "model_index.json"
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
 WEIGHTS = ("text_encoder", "unet", "vae")
+AGAIN = "fetch the pipeline anew"
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 
 # diffusers' and transformers' names: variant and shards are optional, as in
@@ -27,7 +26,6 @@ PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 _SAFETENSORS = re.compile(
     r"(?:diffusion_pytorch_model|model)(?:\.(?P<variant>\w+))?(?:-\d{5}-of-\d{5})?\.safetensors"
 )
-_LONGEST = 2**22  # bytes of a configuration; published ones have a few thousand
 _SETTINGS = (".json", ".txt")  # configurations, and the vocabulary of the tokenizer
 # What a U-Net is conditioned on besides time and text, by the settings that say so.
 _CONDITIONS = (
@@ -59,7 +57,12 @@ def read_index(folder: Path) -> dict[str, Any]:
         DsegError: The folder has no readable index: it is no pipeline.
     """
     problem = f"{folder}: not a diffusers pipeline folder: expected a readable {INDEX} in it"
-    index = _read(folder / INDEX, problem)
+    try:
+        index = read_json(folder / INDEX, "")
+    except DsegError as error:
+        raise DsegError(problem) from error
+    if not isinstance(index, dict):
+        raise DsegError(problem)
     for part in (*PARTS, "text_encoder_2"):
         entry = index.get(part, [None, None])
         if not (
@@ -129,14 +132,8 @@ def read_configuration(folder: Path, part: str) -> dict[str, Any]:
         DsegError: It is not there or not readable, or a number in it is out of bounds.
     """
     file = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
-    values = _read(file, f"{file}: no readable configuration; fetch the pipeline anew")
-    try:
-        CONFIGURATIONS[part].model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))[:100]
-        raise DsegError(f"{file}: {where}: {first['msg']}; fetch the pipeline anew") from error
-    return values
+    read_record(file, CONFIGURATIONS[part], AGAIN)
+    return dict(read_json(file, AGAIN))
 
 
 def files_of(folder: Path) -> list[str]:
@@ -228,19 +225,6 @@ def _is_weights(name: str) -> bool:
 
 def _hidden(name: Path) -> bool:
     return any(part.startswith(".") for part in name.parts)
-
-
-def _read(file: Path, problem: str) -> dict[str, Any]:
-    try:
-        # Neither a pipe, which would be waited for, nor what is no configuration by its size.
-        if not file.is_file() or file.stat().st_size > _LONGEST:
-            raise DsegError(problem)
-        values = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DsegError(problem) from error
-    if not isinstance(values, dict):
-        raise DsegError(problem)
-    return values
 
 
 def _wrong_kind(shown: str, index: dict[str, Any], what: str, expected: str) -> DsegError:

@@ -9,7 +9,7 @@ from dseg.artifacts.heads import read_head
 from dseg.base_model.pipeline import model_identity
 from dseg.datasets.class_names import names_of
 from dseg.errors import DsegError
-from dseg.files import write_atomically, write_text
+from dseg.files import file_hash, write_atomically, write_text
 from dseg.photos.card import head_card
 from dseg.photos.exported import (
     CARD,
@@ -19,7 +19,6 @@ from dseg.photos.exported import (
     HeadConfig,
     Training,
     describe_base,
-    file_hash,
     write_config,
 )
 from dseg.reporting.summary import FILE, Summary
@@ -73,14 +72,15 @@ def export(settings: Settings, variant: str, head: Path, summary: Path, out: Pat
     own = settings.model_copy(
         update={"features": features, "head": head_settings, "inversion": inversion}
     )
-    if about["settings_hash"] != settings_hash(sections(own, *head_stage.SECTIONS)):
+    now = settings_hash(sections(own, *head_stage.SECTIONS))
+    if about.settings_hash != now or about.pairs is None or about.parameters is None:
         raise DsegError(
             f"{head}: trained with other settings than those of profile {settings.profile}, "
             f"variant {variant}, are now: run make reproduce PROFILE={settings.profile} first"
         )
     model = settings.model
     identity = model_identity(model.path, revision=model.revision, dtype=model.dtype)
-    if about.get("model", {}).get("identity", identity) != identity:
+    if about.model is not None and about.model.identity != identity:
         raise DsegError(
             f"{head}: trained on features of other files than {model.path} has now: "
             f"run make reproduce PROFILE={settings.profile} first"
@@ -96,10 +96,10 @@ def export(settings: Settings, variant: str, head: Path, summary: Path, out: Pat
         training=Training(
             profile=settings.profile,
             variant=variant,
-            settings_hash=about["settings_hash"],
+            settings_hash=now,
             classes=names_of(settings.prompts.classes),
-            pairs=about["pairs"],
-            parameters=about["parameters"],
+            pairs=about.pairs,
+            parameters=about.parameters,
             embedded=_embedded(settings),
             protocol=settings.evaluation.protocol,
             scores=_scores(settings, summary, variant),

@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from dseg.base_model.files import read_configuration
 from dseg.base_model.pipeline import load_pipeline
 from dseg.base_model.stand_in import NAME
 from dseg.commands.stand_in import is_family, stand_in_folder
@@ -20,7 +21,9 @@ from dseg.files import write_text
 from dseg.orchestration.budget import Geometry, Stage, count_stages
 from dseg.orchestration.calibration import Rates, calibrate
 from dseg.orchestration.plan import MODEL_INDEX, Plan
+from dseg.settings.fields import NotNegative, Text
 from dseg.settings.profiles import DEFAULT_PROFILE
+from dseg.settings.records import Record, read_record
 from dseg.settings.run import Settings
 from dseg.settings.sections import sections, settings_hash
 
@@ -98,22 +101,18 @@ def read_geometry(settings: Settings, folder: Path | None) -> Geometry:
             )
         return FAMILY
     unet, vae, scheduler = (
-        _read(folder / part / name)
-        for part, name in (
-            ("unet", "config.json"),
-            ("vae", "config.json"),
-            ("scheduler", "scheduler_config.json"),
-        )
+        read_configuration(folder, part) for part in ("unet", "vae", "scheduler")
     )
-    side = int(unet["sample_size"])
-    widths = unet["block_out_channels"]
-    encoder = vae.get("block_out_channels") or vae["encoder_block_out_channels"]
+    side, widths = unet.get("sample_size"), unet.get("block_out_channels")
+    encoder = vae.get("block_out_channels") or vae.get("encoder_block_out_channels")
+    if not isinstance(side, int) or not widths or not encoder:
+        raise DsegError(f"{folder}: does not say of what size its images are; fetch it anew")
     size = side * 2 ** (len(encoder) - 1)
     return Geometry(
         (size, size),
-        (int(unet["in_channels"]), side, side),
-        {2**level: int(width) for level, width in enumerate(widths)},
-        int(scheduler["num_train_timesteps"]),
+        (unet.get("in_channels", 4), side, side),
+        {2**level: width for level, width in enumerate(widths)},
+        scheduler.get("num_train_timesteps", 1000),
     )
 
 
@@ -121,9 +120,9 @@ def read_calibration(settings: Settings, file: Path) -> dict[str, Any] | None:
     """What `--calibrate` wrote, if it was with these settings."""
     if not file.is_file():
         return None
-    found = _read(file)
-    same = found.get("settings") == _key(settings)
-    return found if same and set(found.get("rates", {})) == set(Rates.__annotations__) else None
+    found = read_record(file, _Calibration, "remove it and measure again with --calibrate")
+    same = found.settings == _key(settings)
+    return found.model_dump() if same and set(found.rates) == set(Rates.__annotations__) else None
 
 
 def report(
@@ -223,9 +222,8 @@ def _key(settings: Settings) -> str:
     return settings_hash(sections(settings, *MEASURED))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DsegError(f"{path}: not readable: expected a JSON file") from error
-    return dict(values)
+class _Calibration(Record):
+    settings: Text
+    device: Text
+    model: Text
+    rates: Mapping[str, NotNegative]

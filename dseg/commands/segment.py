@@ -24,8 +24,10 @@ from dseg.photos.methods import load_attentioncut, load_head
 from dseg.photos.overlay import overlay
 from dseg.photos.segmenter import Segmentation, Segmenter
 from dseg.progress import format_seconds, track
+from dseg.settings.records import read_json
 
 RESULTS = ("results.json", "results.csv")
+MOST_RESULTS = 2**28  # bytes; half a kB an image
 ENDINGS = {"mask": "_mask.png", "soft": "_soft.png", "overlay": "_overlay.jpg"}
 # A batch ends early at this many pixels: large images wait in memory for no others.
 BATCH_PIXELS = 32_000_000
@@ -102,7 +104,7 @@ def run(
         raise DsegError(f"--batch-size: {batch_size}, expected at least 1")
     files = find_photos(paths, out)
     _check_place(out, paths, files)
-    earlier = _read_results(out / RESULTS[0]) if resume else None
+    earlier = read_results(out / RESULTS[0]) if resume else None
     _prepare(out, files, force or earlier is not None)
     for file, other in _same_but_suffix(files):
         print(
@@ -217,14 +219,11 @@ def _same_but_suffix(files: Sequence[PhotoFile]) -> Iterator[tuple[PhotoFile, Ph
             first.setdefault(stem, file)
 
 
-def _read_results(path: Path) -> dict[str, Any] | None:
+def read_results(path: Path) -> dict[str, Any] | None:
     """What an interrupted call has listed; None if it came to nothing."""
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except ValueError as error:
-        raise DsegError(f"{path}: damaged: remove it, or give --force to begin anew") from error
+    values = read_json(path, "remove it, or give --force to begin anew", MOST_RESULTS)
     if not isinstance(values, dict) or not isinstance(values.get("images"), list):
         raise DsegError(f"{path}: not a list of results of this command: name another --out")
     return values
@@ -272,7 +271,7 @@ def _is_done(row: Mapping[str, Any], file: PhotoFile, out: Path) -> bool:
                 whole = kind == "overlay" or image.size == (row["width"], row["height"])
             if not whole or path.stat().st_mtime < file.path.stat().st_mtime:
                 return False
-    except (OSError, SyntaxError, ValueError, KeyError):  # Pillow raises any of them
+    except Exception:  # Pillow raises nearly anything on a damaged file
         return False
     return True
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from dseg.base_model.stand_in import build_stand_in
+from dseg.files import system_errors
 
 MODEL_INDEX = "model_index.json"
 
@@ -32,7 +33,8 @@ def stand_in_folder(cache: Path | None = None) -> Path:
     if not (folder / MODEL_INDEX).is_file():
         temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
         try:
-            build_stand_in(torch.float16).save_pretrained(temporary)
+            with system_errors():
+                build_stand_in(torch.float16).save_pretrained(temporary)
             temporary.replace(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -16,6 +16,9 @@ from dseg.errors import DsegError
 # Our choice: phones make photos of 108 million pixels. Decoded as RGB that is a third of a GB, and
 # a file of a few kB may ask for it.
 MAX_PIXELS = 110_000_000
+# Pillow fills up what is missing at the end of some files. No PNG has more pixels a byte: deflate
+# makes 1 of 1032 bytes, of 8 pixels each. Below a million it is no matter.
+_MOST_PER_BYTE, _PLAUSIBLE = 8 * 1032, 2**20
 UNKNOWN = "not an image of a known format"
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -52,6 +55,11 @@ def open_picture(path: Path, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Im
             with Image.open(path) as image:
                 if image.width * image.height > most_pixels:
                     raise DsegError(f"{too_large} ({image.width:,} x {image.height:,})")
+                size = path.stat().st_size
+                if image.width * image.height > max(_PLAUSIBLE, size * _MOST_PER_BYTE):
+                    raise DsegError(
+                        f"damaged: {size} bytes for {image.width:,} x {image.height:,} pixels"
+                    )
                 if image.format == "EPS":  # a program, which another program would have to run
                     raise DsegError("PostScript is not read: export it to PNG")
                 yield image

@@ -17,6 +17,7 @@ from dseg.embedded.components import (
 )
 from dseg.embedded.training import Denoiser
 from dseg.errors import DsegError
+from dseg.files import system_errors
 from dseg.settings.run import Settings
 from dseg.world.captions import VOCABULARY
 
@@ -60,7 +61,9 @@ def export(settings: Settings, training: Path, out: Path, average: Path | None =
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         staged = Path(folder) / "pipeline"
-        assemble(tokenizer, model.text_encoder, model.unet, autoencoder).save_pretrained(staged)
+        pipe = assemble(tokenizer, model.text_encoder, model.unet, autoencoder)
+        with system_errors():
+            pipe.save_pretrained(staged)
         for kept in CARD_FILES:
             if (out / kept).exists():
                 shutil.copy2(out / kept, staged / kept)

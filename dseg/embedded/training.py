@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -23,12 +24,13 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from dseg.artifacts.tensors import TensorFile
-from dseg.artifacts.weights import load_weights, write_weights
+from dseg.artifacts.weights import load_weights, read_state, write_weights
 from dseg.embedded.autoencoder import encode, warm_cosine
 from dseg.embedded.components import build_scheduler
 from dseg.world.renderer import captioned_images
 
 KIND = "checkpoint"
+OPTIMIZER = "optimizer/"
 CAPTION_DROPOUT = 0.1  # these see the empty prompt, which guidance and inversion need
 EMA_DECAY = 0.999
 WARM_UP = 0.01  # of the run
@@ -189,7 +191,7 @@ def save_checkpoint(path: Path, run: Run) -> None:
     for prefix, module in (("model", run.model), ("average", run.average)):
         tensors |= {f"{prefix}/{name}": value for name, value in module.state_dict().items()}
     for index, state in run.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
+        tensors |= {f"{OPTIMIZER}{index}/{name}": value for name, value in state.items()}
     write_weights(path, tensors, kind=KIND)
 
 
@@ -202,15 +204,19 @@ def load_checkpoint(path: Path, run: Run) -> None:
     file = TensorFile(path, kind=KIND, maker="the stage base-unet")
     for prefix, module in (("model", run.model), ("average", run.average)):
         load_weights(file, module, f"{prefix}/")
-    shapes = {str(index): tuple(p.shape) for index, p in enumerate(run.model.parameters())}
-    optimizer = run.optimizer.state_dict()
+    # A parameter that the loss does not depend on has no state.
+    there = {name.split("/")[1] for name in file.arrays if name.startswith(OPTIMIZER)}
     state: dict[int, dict[str, Tensor]] = {}
-    for name, array in file.arrays.items():
-        part, *rest = name.split("/")
-        if part == "optimizer":
-            index, field = rest if len(rest) == 2 else ("", "")
-            if array.shape not in ((), shapes.get(index)):
-                raise file.damaged(f"{name!r} is {array.shape}, of no parameter of the model")
-            state.setdefault(int(index), {})[field] = torch.from_numpy(file.read(name))
-    run.optimizer.load_state_dict(optimizer | {"state": state})
-    run.step, run.seconds = int(file.read("step")), float(file.read("seconds"))
+    for index, parameter in enumerate(run.model.parameters()):
+        if str(index) in there:
+            like = {"step": torch.tensor(0.0), "exp_avg": parameter, "exp_avg_sq": parameter}
+            state[index] = read_state(file, like, f"{OPTIMIZER}{index}/")
+    if len(state) < len(there):
+        raise file.damaged("its optimiser has a state of no parameter of the model")
+    step, seconds = file.read("step"), file.read("seconds")
+    if step.shape or step.dtype != np.int64 or not 0 <= step < 2**40:
+        raise file.damaged("'step' is no number of steps")
+    if seconds.shape or seconds.dtype != np.float64 or not 0 <= seconds < 1e9:
+        raise file.damaged("'seconds' is no time")
+    run.optimizer.load_state_dict(run.optimizer.state_dict() | {"state": state})
+    run.step, run.seconds = int(step), float(seconds)

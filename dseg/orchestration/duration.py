@@ -5,7 +5,6 @@ the one that ended with all results. Later runs, which compute a part again, are
 file is written anew every so often: of a part that is killed outright, little is lost.
 """
 
-import json
 import os
 import platform
 import time
@@ -13,8 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Annotated
 
+from pydantic import Field
+
+from dseg.errors import DsegError
 from dseg.files import write_json
+from dseg.settings.records import Record, read_record
 
 SPENT = ".seconds.json"  # beside the artifacts, while a run is not through
 BEAT = 30.0  # seconds between writing it
@@ -31,7 +35,7 @@ def counted(artifacts: Path, results: Path, *, from_nothing: bool) -> Iterator[N
         from_nothing: Whether this is the first part of a run.
     """
     file = artifacts / SPENT
-    before = {"seconds": 0.0, "runs": 0} if from_nothing else _read(file)
+    before = {"seconds": 0.0, "runs": 0} if from_nothing else read_spent(file)
     if before is None:  # a part of what was already through
         yield
         return
@@ -64,10 +68,14 @@ def _added(before: dict[str, float], began: float) -> dict[str, float]:
     }
 
 
-def _read(file: Path) -> dict[str, float] | None:
-    """What earlier parts took; None if no run is under way."""
+class _Spent(Record):
+    seconds: Annotated[float, Field(ge=0, le=1e10)]
+    runs: Annotated[int, Field(ge=0, le=10**9)]
+
+
+def read_spent(file: Path) -> dict[str, float] | None:
+    """What earlier parts took; None if no run is under way, or nobody knows what it took."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        return {"seconds": float(values["seconds"]), "runs": int(values["runs"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_record(file, _Spent, "").model_dump()
+    except DsegError:
         return None

@@ -22,6 +22,7 @@ from dseg.errors import DsegError
 from dseg.files import write_text
 from dseg.orchestration.plan import MODEL_INDEX, Plan
 from dseg.reporting import ablations, comparison
+from dseg.settings.document import read_document
 from dseg.settings.profiles import DEFAULT_PROFILE, PARAMS, PROFILES, profile_params
 from dseg.settings.reading import load_settings
 from dseg.settings.run import ATTENTIONCUT, Settings
@@ -69,7 +70,7 @@ def run(profile: str = DEFAULT_PROFILE) -> None:
 def derive(profile: str, jobs: Sequence[Job]) -> None:
     """Write the dvc.yaml of a profile from the jobs of its run; one that is right is kept."""
     path, text = dvc_file(profile), document(profile, jobs)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
 
 
@@ -77,7 +78,7 @@ def document(profile: str, jobs: Sequence[Job]) -> str:
     """The text of the dvc.yaml of a profile."""
     paths = profile_params(profile)
     root = os.path.relpath(".", dvc_file(profile).parent)
-    own = [yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in paths[1:]]
+    own = [read_document(path) for path in paths[1:]]
     settings = load_settings(paths[0], paths[1:])
     stages = stages_of(jobs, settings, {key for part in own for key in part})
     if root != ".":

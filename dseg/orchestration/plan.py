@@ -4,7 +4,6 @@ Rule files name rules and commands; every decision that needs a line of Python i
 can be tested. A `Plan` is made anew each time Snakemake reads the Snakefile.
 """
 
-import json
 import os
 import re
 import sys
@@ -13,6 +12,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
+from dseg.base_model.files import read_index
 from dseg.errors import DsegError
 from dseg.files import locked
 from dseg.orchestration.paths import RunShards
@@ -170,7 +170,7 @@ class Plan(RunShards):
         index = folder / MODEL_INDEX
         if not index.is_file():
             return [index.as_posix()]  # missing, as Snakemake or `check_inputs` will say
-        parts = [part for part in json.loads(index.read_text("utf-8")) if part[0] != "_"]
+        parts = [part for part in read_index(folder) if not part.startswith("_")]
         files = [file for part in parts for file in (folder / part).glob("*")]
         return [index.as_posix()] + sorted(
             file.as_posix() for file in files if file.suffix in MODEL_FILES

@@ -21,7 +21,7 @@ PACKAGE = "dseg"
 #
 # Of the settings, all but what computes inside a stage. A stage reads its settings from a stamp, in
 # which defaults stand and overrides are merged as `overrides` does it: what runs before the stamp
-# is written shows in it. What reads it back (`reading`, `document`) and the types (`fields`, `run`,
+# is written shows in it. What reads it back (`reading`, `document`), records of other programs (`records`) and the types (`fields`, `run`,
 # ...) pass its values on or refuse them. As inputs, the sentence that explains one setting, or one
 # more setting, would make every artifact of a run stale. A module that is not named here counts.
 #
@@ -29,7 +29,7 @@ PACKAGE = "dseg"
 # recordings, mask methods). Whoever changes how they merge runs these stages again by hand.
 NOT_INPUTS = re.compile(
     r"dseg(\.(errors|progress|settings(\.(agreement|document|fields|masks|overrides|profiles|reading"
-    r"|run|world))?))?"
+    r"|records|run|world))?))?"
 )
 
 
@@ -106,7 +106,7 @@ def write_stamp(path: Path, values: Mapping[str, Any]) -> None:
     stale until somebody who knows better (``reproduce``) says otherwise.
     """
     text = json.dumps(values, indent=1, sort_keys=True) + "\n"
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return
     write_text(path, text)
 
@@ -121,9 +121,11 @@ def _file(module: str, root: Path) -> Path | None:
 
 def _parse(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(path.read_bytes())
     except SyntaxError as error:
         raise DsegError(f"{path}, line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:  # of zero bytes, of brackets
+        raise DsegError(f"{path}: no module of Python ({error or 'too deep'})") from error
 
 
 def _imports(module: str, tree: ast.Module, root: Path) -> Iterator[str]:

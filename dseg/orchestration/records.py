@@ -7,18 +7,54 @@ A file that neither of them knows as it is was changed by something else.
 
 import base64
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Annotated
 
-import yaml
+from pydantic import Field, RootModel, StringConstraints, ValidationError
 
 from dseg.errors import DsegError
 from dseg.files import write_atomically
+from dseg.settings.document import Bounds, read_document
+from dseg.settings.fields import FROM_LIST, Text
+from dseg.settings.records import Record, read_record
 
 RECORDS, UNFINISHED = Path(".snakemake/metadata"), Path(".snakemake/incomplete")
+# A run of thousands of shards lists them all.
+MOST_OF_LOCK, MOST_OF_LIST = Bounds(bytes=2**25, nodes=2**21), 2**24
+_Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
+
+
+class _Out(Record):
+    path: Text
+    md5: _Hash
+
+
+class _Stage(Record):
+    outs: Annotated[tuple[_Out, ...], FROM_LIST] = ()
+
+
+class _Lock(Record):
+    """What is read of a dvc.lock."""
+
+    stages: Mapping[str, _Stage]
+
+
+class _Entry(Record):
+    relpath: Text
+    md5: _Hash
+
+
+class _Listed(RootModel[tuple[_Entry, ...]]):
+    """DVC's list of the files of a folder."""
+
+
+class _Job(Record):
+    """What is read of Snakemake's record of an output: when its job ended."""
+
+    endtime: Annotated[float, Field(ge=0)]
 
 
 def locked_outputs(lock: Path) -> dict[str, str]:
@@ -30,13 +66,13 @@ def locked_outputs(lock: Path) -> dict[str, str]:
     if not lock.exists():
         return {}
     try:
-        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].values()
-        return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", ())}
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, yaml.YAMLError) as error:
+        stages = _Lock.model_validate(read_document(lock, MOST_OF_LOCK)).stages
+    except (DsegError, ValidationError) as error:
         raise DsegError(
             f"{lock}: empty or damaged, so no results can be held against it: take it from git "
             "again (`git checkout`), or remove it, and all results count as new"
         ) from error
+    return {out.path: out.md5 for stage in stages.values() for out in stage.outs}
 
 
 def changed_by_hand(
@@ -86,22 +122,31 @@ def _listed(folder: Path, md5: str | None, cache: Path) -> dict[Path, str]:
         return {}
     if not md5.endswith(".dir"):
         return {folder: md5}
+    return read_listed(folder, cache / md5[:2] / md5[2:])
+
+
+def read_listed(folder: Path, path: Path) -> dict[Path, str]:
+    """The MD5 of each file of a folder by DVC's list of them; none if that is not readable."""
     try:
-        entries = json.loads((cache / md5[:2] / md5[2:]).read_text(encoding="utf-8"))
-        return {folder / entry["relpath"]: entry["md5"] for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError):
+        entries = read_record(path, _Listed, "", MOST_OF_LIST).root
+    except DsegError:
         return {}
+    return {folder / entry.relpath: entry.md5 for entry in entries}
+
+
+def read_end(path: Path) -> float:
+    """When a job ended by Snakemake's record, in seconds; 0 if that is not readable."""
+    try:
+        return read_record(path, _Job, "").endtime
+    except DsegError:
+        return 0.0
 
 
 def _records() -> Iterator[tuple[str, float]]:
     """The outputs of jobs that ended, and the time that each had then."""
     for name, file in _names(RECORDS).items():
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-            # A little more, since times are kept in floating point.
-            yield name, float(values["endtime"]) + 0.01
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        # A little more, since times are kept in floating point.
+        yield name, read_end(file) + 0.01
 
 
 def _names(folder: Path) -> dict[str, Path]:

@@ -173,7 +173,7 @@ def _show(plan: Plan, lock: Path) -> bool:
     report, shown = Path(plan.result("report.html")), Path(plan.artifact(".shown.json"))
     if report.is_file() and STORE.is_file() and shown.is_file():
         there = {"results": file_hash(lock), "report": file_hash(report)}
-        if shown.read_text(encoding="utf-8") == json.dumps(there):
+        if shown.read_bytes() == json.dumps(there).encode():
             return False
     _snakemake(plan, ["all"], "--report", str(report), *QUIET, quiet=True)
     _snakemake(plan, ["tracking"], "--forcerun", "tracking", *QUIET, quiet=True)

@@ -7,30 +7,30 @@
 The base model is not in it: config.json says where it is, and by its identity which it must be.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field
 
 from dseg.base_model.pipeline import model_identity
 from dseg.errors import DsegError
 from dseg.files import write_text
 from dseg.settings.fields import FROM_LIST, Count, Fraction, Section, Slug, Text, Texts
 from dseg.settings.masks import AttentionCutSettings, AttentionSettings, RecordingSettings
-from dseg.settings.run import (
-    FeaturesSettings,
-    InversionSettings,
-)
+from dseg.settings.records import read_record
+from dseg.settings.run import FeaturesSettings, InversionSettings
 
 FORMAT: Literal[1] = 1
 HEAD, CONFIG, CARD = "head.safetensors", "config.json", "README.md"
 # The folder with models/, if the package runs from a checkout of its repository.
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHIPPED = CHECKOUT / "models" / "dseg-head-embedded"
+
+# Far above any use: an image is stretched to it before anything else is looked at.
+Side = Annotated[int, Field(ge=1, le=2**13)]
 
 
 class BaseModel(Section):
@@ -76,7 +76,7 @@ class HeadConfig(Section):
     """Version of the package that wrote it."""
     head: Text
     """SHA-256 of head.safetensors."""
-    size: Annotated[tuple[Count, Count], FROM_LIST]
+    size: Annotated[tuple[Side, Side], FROM_LIST]
     """Height and width of the images that it is given."""
     threshold: Fraction
     """Soft masks above this are foreground."""
@@ -102,7 +102,7 @@ def read_config(folder: str | os.PathLike[str]) -> HeadConfig:
     """The config.json of an exported head.
 
     Raises:
-        DsegError: There is none, or it is not of this version of the package.
+        DsegError: There is none, it is damaged, or not of this version of the package.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
@@ -113,22 +113,7 @@ def read_config(folder: str | os.PathLike[str]) -> HeadConfig:
             else "expected a folder that `dseg export` wrote"
         )
         raise DsegError(f"{path}: no such file; {hint}")
-    try:
-        return HeadConfig.model_validate_json(path.read_text("utf-8"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise DsegError(
-            f"{path}: {where}: {first['msg']}; export the head again with this version"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DsegError(f"{path}: cannot be read ({error}); export the head again") from error
-
-
-def file_hash(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return read_record(path, HeadConfig, "export the head again with this version")
 
 
 def describe_base(path: str, revision: str | None, dtype: str, identity: str) -> BaseModel:

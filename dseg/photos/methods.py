@@ -22,6 +22,7 @@ from dseg.base_model.pipeline import (
     train_timesteps,
 )
 from dseg.errors import DsegError
+from dseg.files import file_hash
 from dseg.method.attention import AttentionPlan
 from dseg.method.cut.attentioncut import attention_cut
 from dseg.method.cut.filter import Reason
@@ -30,7 +31,7 @@ from dseg.method.head import Architecture, Network, as_planes, predict
 from dseg.method.inversion import invert_images, snap
 from dseg.method.prompts import item_seed, noun_span
 from dseg.method.recording import noised, noun_prompt, record
-from dseg.photos.exported import CONFIG, HEAD, HeadConfig, file_hash, find_base, read_config
+from dseg.photos.exported import CONFIG, HEAD, HeadConfig, find_base, read_config
 from dseg.photos.segmenter import Segmenter
 
 if TYPE_CHECKING:

@@ -1,11 +1,15 @@
 """The results in README.md: text between markers, made from files of results only."""
 
-import json
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from dseg.errors import DsegError
 from dseg.files import write_text
 from dseg.progress import format_seconds
+from dseg.settings.fields import Count, Text
+from dseg.settings.records import Record, read_record
 
 BEGIN = "<!-- results: written by `python -m dseg stage readme`; not to be edited -->"
 END = "<!-- end of results -->"
@@ -66,12 +70,19 @@ def _duration(results: Path) -> str:
     duration = results / DURATION
     if not duration.is_file():
         return ""
-    facts = json.loads(duration.read_text(encoding="utf-8"))
-    parts = f", in {facts['runs']} parts" if facts.get("runs", 1) > 1 else ""
+    facts = read_record(duration, _Duration, "take it from git again, or remove it")
+    parts = f", in {facts.runs} parts" if facts.runs > 1 else ""
     return (
-        f" A run from nothing took {format_seconds(facts['seconds'])} on {facts['cores']} CPU "
-        f"cores ({facts['machine']}){parts}, the installation apart."
+        f" A run from nothing took {format_seconds(facts.seconds)} on {facts.cores} CPU cores "
+        f"({facts.machine}){parts}, the installation apart."
     )
+
+
+class _Duration(Record):
+    seconds: Annotated[int, Field(ge=0, le=10**9)]
+    runs: Count = 1
+    cores: Count
+    machine: Text
 
 
 def _write(readme: Path, old: str, new: str) -> None:

@@ -1,6 +1,5 @@
 """Scores of all methods on all benchmarks, per image: what the summary of a run is made from."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +9,24 @@ import numpy as np
 import pandas as pd
 
 from dseg.artifacts.shards import read_shards
+from dseg.artifacts.tables import read_table
 from dseg.errors import DsegError
 from dseg.evaluation.scoring import IMAGES, SCORES
+from dseg.settings.fields import Count, Fraction
+from dseg.settings.records import Record, read_record
 from dseg.settings.run import HeadSettings
 
 WAY = ["postprocessing", "mode"]  # what is done to a mask before it is scored
 Way = tuple[str, str]
+
+
+class Quality(Record):
+    """How good the instruments are, quality.json."""
+
+    images: Count
+    """How many renders that is measured on."""
+    classifier_accuracy: Fraction
+    segmenter_iou: Fraction
 
 
 @dataclass(frozen=True)
@@ -132,23 +143,15 @@ def _synthetic(masks: Sequence[Path], qualities: Sequence[Path]) -> SyntheticSco
     if not qualities:
         raise DsegError(f"{masks[0]}: expected quality.json of the stage instruments with it")
     (quality,) = qualities
-    try:
-        said = json.loads(quality.read_text(encoding="utf-8"))
-        return SyntheticScores(
-            read_table(masks[0]),
-            oracle_iou=said["segmenter_iou"],
-            oracle_images=said["images"],
-            classifier=said["classifier_accuracy"],
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise DsegError(
-            f"{quality}: not what the stage instruments writes; run it again"
-        ) from error
+    said = read_quality(quality)
+    return SyntheticScores(
+        read_table(masks[0]),
+        oracle_iou=said.segmenter_iou,
+        oracle_images=said.images,
+        classifier=said.classifier_accuracy,
+    )
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of scores; raises DsegError if it is missing or unreadable."""
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DsegError(f"{path}: no readable table; run the stage that makes it") from error
+def read_quality(path: Path) -> Quality:
+    """How good the instruments are; raises DsegError if the file is not what their stage writes."""
+    return read_record(path, Quality, "not what the stage instruments writes; run it again")

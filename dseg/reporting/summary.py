@@ -23,10 +23,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from dseg.artifacts.tables import read_table
 from dseg.errors import DsegError
 from dseg.evaluation.statistics import Interval
 from dseg.files import write_atomically
-from dseg.reporting.scores import WAY, Way, read_table
+from dseg.reporting.scores import WAY, Way
 
 FILE = "summary/scores.parquet"  # among the artifacts of a run
 METRICS = ("acc", "corloc", "iou", "max_f")  # those that a run shows

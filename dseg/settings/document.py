@@ -8,6 +8,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,26 @@ import yaml
 from dseg.errors import DsegError
 
 MOST_BYTES = 1 << 18
-_MOST_NODES = 10_000  # keys and values, an alias counted as all that it stands for
 _PER_NODE = 64  # characters: a longer text counts as several nodes
 _DEEPEST = 20
 _LONGEST_NUMBER = 100  # characters
 _SHOWN = 60  # characters
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a file may hold at most.
+
+    Attributes:
+        bytes: Its size.
+        nodes: Keys and values, an alias counted as all that it stands for.
+    """
+
+    bytes: int = MOST_BYTES
+    nodes: int = 10_000
+
+
+SETTINGS = Bounds()
 
 
 class _Loader(yaml.SafeLoader):
@@ -32,8 +48,9 @@ class _Loader(yaml.SafeLoader):
         for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most: int) -> None:
         super().__init__(text)
+        self._most = most
         self._nodes = 0
         self._depth = 0
         # Of every node that is whole: its nodes, and its levels, aliases expanded.
@@ -54,8 +71,8 @@ class _Loader(yaml.SafeLoader):
             self._nodes += 1 + len(getattr(event, "value", "")) // _PER_NODE
         if self._depth + levels > _DEEPEST:
             raise _problem(event, f"more than {_DEEPEST} levels, one in another")
-        if self._nodes > _MOST_NODES:
-            raise _problem(event, f"more than {_MOST_NODES} keys and values, aliases expanded")
+        if self._nodes > self._most:
+            raise _problem(event, f"more than {self._most} keys and values, aliases expanded")
         self._depth += 1
         node: Any = super().compose_node(parent, index)
         self._depth -= 1
@@ -105,19 +122,19 @@ def _problem(at: Any, text: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=text, problem_mark=at.start_mark)
 
 
-def read_document(path: Path) -> dict[str, Any]:
+def read_document(path: Path, bounds: Bounds = SETTINGS) -> dict[str, Any]:
     """The mapping in a file of YAML or JSON: texts, numbers, truth values, lists and mappings.
 
     Raises:
-        DsegError: The file cannot be read, is larger than `MOST_BYTES`, no YAML, no mapping, or
-            holds what no settings need.
+        DsegError: The file cannot be read, is out of bounds, no YAML, no mapping, or holds what no
+            settings need.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise DsegError(f"{path}: more than {MOST_BYTES >> 10} KiB; no file of settings")
-        values = yaml.load(content.decode(), Loader=_Loader)
+            content = file.read(bounds.bytes + 1)
+        if len(content) > bounds.bytes:
+            raise DsegError(f"{path}: more than {bounds.bytes >> 10} KiB; no file of settings")
+        values = _Loader(content.decode(), bounds.nodes).get_single_data()
     except OSError as error:
         raise DsegError(f"{path}: cannot read settings: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:

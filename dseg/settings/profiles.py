@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import yaml
-
 from dseg.errors import DsegError
+from dseg.settings.document import read_document
 
 PARAMS = "params.yaml"
 PROFILES = Path("workflow/profiles")
@@ -39,10 +38,9 @@ def check_names() -> None:
     """
     for file in sorted(PROFILES.glob("*/config.yaml")):
         try:
-            values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            entries = read_document(file).get("config")
+        except DsegError:
             continue  # Snakemake says what is wrong with it, when it is asked to read it
-        entries = values.get("config") if isinstance(values, dict) else None
         for entry in entries if isinstance(entries, list) else [entries]:
             key, _, name = str(entry).partition("=")
             if key == "profile" and name != file.parent.name:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 import torch.multiprocessing as multiprocessing
 from diffusers import AutoencoderTiny
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from dseg.artifacts.weights import read_weights, write_weights
 from dseg.embedded import autoencoder as coder
@@ -26,6 +27,8 @@ from dseg.embedded.components import (
     build_tokenizer,
     build_unet,
 )
+from dseg.errors import DsegError, describe
+from dseg.files import write_text
 from dseg.progress import format_seconds, track
 from dseg.settings.run import Settings
 from dseg.world.captions import VOCABULARY
@@ -34,7 +37,7 @@ from dseg.world.renderer import captioned_images
 SECTIONS = ("seed", "world.size", "base")
 ENCODER_IMAGES = 2048  # enough for the covariance of 4 x 4 patches
 DECODER_SEED_OFFSET = 900
-ENCODER = "encoder.safetensors"
+ENCODER, CHECKPOINT, CURVE = "encoder.safetensors", "checkpoint.safetensors", "loss.csv"
 
 
 def run_encoder(settings: Settings, out: Path) -> None:
@@ -106,15 +109,30 @@ def run_unet(settings: Settings, out: Path) -> None:
             loss.csv and, at every checkpoint, the averaged weights average-<samples>.safetensors.
 
     Raises:
-        DsegError: The encoder is missing, or the checkpoint is of another architecture.
+        DsegError: The encoder is missing, or the checkpoint or the curve is damaged or of another
+            architecture.
     """
     _encoder(settings.base.autoencoder.channels, out)
     processes = settings.base.unet.processes
     with tempfile.TemporaryDirectory() as folder:
-        rendezvous = Path(folder) / "rendezvous"
-        multiprocessing.spawn(  # type: ignore[attr-defined]
-            _unet_process, (settings, out, rendezvous), nprocs=processes, join=True
-        )
+        rendezvous, told = Path(folder) / "rendezvous", Path(folder) / "error"
+        try:
+            multiprocessing.spawn(  # type: ignore[attr-defined]
+                _told, (told, settings, out, rendezvous), nprocs=processes, join=True
+            )
+        except ProcessRaisedException as error:
+            if told.exists():
+                raise DsegError(told.read_text(encoding="utf-8")) from error
+            raise
+
+
+def _told(rank: int, told: Path, settings: Settings, out: Path, rendezvous: Path) -> None:
+    """Of an error in a process of its own the caller sees a traceback: its words go to a file."""
+    try:
+        _unet_process(rank, settings, out, rendezvous)
+    except (DsegError, OSError) as error:
+        write_text(told, str(error) if isinstance(error, DsegError) else describe(error))
+        raise
 
 
 def _unet_process(rank: int, settings: Settings, out: Path, rendezvous: Path) -> None:
@@ -133,14 +151,7 @@ def _unet_process(rank: int, settings: Settings, out: Path, rendezvous: Path) ->
     channels = settings.base.autoencoder.channels
     model = _encoder(channels, out)
     tokenizer = build_tokenizer(VOCABULARY)
-    torch.manual_seed(settings.seed)
-    run = unet_training.start(
-        unet_training.Denoiser(build_text_encoder(tokenizer), build_unet(channels)),
-        plan.learning_rate,
-    )
-    checkpoint = out / "checkpoint.safetensors"
-    if checkpoint.exists():
-        unet_training.load_checkpoint(checkpoint, run)
+    run = _resumed(settings, out)
     if rank == 0:
         print(f"rendering {plan.images} images a process; from step {run.step}", flush=True)
     data = unet_training.training_latents(
@@ -151,14 +162,27 @@ def _unet_process(rank: int, settings: Settings, out: Path, rendezvous: Path) ->
         plan.size,
     )
     empty = unet_training.tokenize(tokenizer, [""])[0]
-    curve = _Curve(out / "loss.csv", run.step, plan.samples)
+    curve = _Curve(out / CURVE, run.step, plan.samples)
 
     def save(state: unet_training.Run, samples: int) -> None:
         average = out / f"average-{samples:08d}.safetensors"
         write_weights(average, state.average.state_dict(), kind=AVERAGE)
-        unet_training.save_checkpoint(checkpoint, state)
+        unet_training.save_checkpoint(out / CHECKPOINT, state)
 
     unet_training.train(rank, plan, run, data, empty, report=curve.report, save=save)
+
+
+def _resumed(settings: Settings, out: Path) -> unet_training.Run:
+    """The training as it begins: anew, or from the newest checkpoint."""
+    tokenizer = build_tokenizer(VOCABULARY)
+    torch.manual_seed(settings.seed)
+    text_encoder = build_text_encoder(tokenizer)  # first: both are drawn from one generator
+    unet = build_unet(settings.base.autoencoder.channels)
+    model = unet_training.Denoiser(text_encoder, unet)
+    run = unet_training.start(model, settings.base.unet.learning_rate)
+    if (out / CHECKPOINT).exists():
+        unet_training.load_checkpoint(out / CHECKPOINT, run)
+    return run
 
 
 class _Curve:
@@ -172,8 +196,11 @@ class _Curve:
         self.told = 0.0
         rows = []
         if path.exists():  # rows past the checkpoint come again
-            with path.open() as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+            try:
+                with path.open() as file:
+                    rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+            except (ValueError, KeyError, TypeError, csv.Error) as error:
+                raise DsegError(f"{path}: not the curve of a training; remove it") from error
         self.rows = rows
 
     def report(self, run: unet_training.Run, samples: int, loss: float, rate: float) -> None:

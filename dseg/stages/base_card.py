@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import platform
 import shutil
@@ -18,6 +17,7 @@ from dseg.embedded.checkpoints import CARD_FILES
 from dseg.embedded.quality import ROOT, localisation, noun_maps, reconstruction, sample
 from dseg.progress import format_seconds
 from dseg.reporting.galleries import learning_curve, loss_curve, save_png, sheet
+from dseg.reporting.scores import read_quality
 from dseg.settings.run import Settings
 from dseg.world.backgrounds import TRAIN_CONTEXTS
 from dseg.world.captions import caption
@@ -66,7 +66,7 @@ def run(
         curve = list(csv.DictReader(file))
     with learning.open() as file:
         learnt = list(csv.DictReader(file))
-    quality = json.loads((instruments / "quality.json").read_text("utf-8"))
+    quality = read_quality(instruments / "quality.json")
     maps = noun_maps(pipe, samples)
     save_png(loss_curve([(int(r["samples"]), float(r["loss"])) for r in curve]), loss_png)
     shutil.copy2(training / "loss.csv", loss_csv)
@@ -81,7 +81,7 @@ def run(
         "iou_root": f"{localisation(maps, samples, ROOT):.3f}",
         "accuracy": f"{100 * float(learnt[-1]['accuracy']):.1f}",
         "prompts": str(len(KIND_NAMES) * len(TRAIN_CONTEXTS)),
-        "classifier": f"{100 * quality['classifier_accuracy']:.1f}",
+        "classifier": f"{100 * quality.classifier_accuracy:.1f}",
         "images": str(len(samples)),
         "samples": f"{int(curve[-1]['samples']):,}",
         "distinct": f"{settings.base.unet.images * settings.base.unet.processes:,}",

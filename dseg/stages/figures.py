@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from dseg.artifacts.recordings import attention_of
 from dseg.artifacts.shards import read_shard
+from dseg.artifacts.tables import read_table
 from dseg.errors import DsegError
 from dseg.evaluation.boxes import above
 from dseg.evaluation.scoring import CURVES, IMAGES
@@ -35,7 +36,6 @@ from dseg.reporting.panels import (
     pair_chart,
     shift_chart,
 )
-from dseg.reporting.scores import read_table
 from dseg.reporting.summary import Summary
 from dseg.settings.run import Settings
 
@@ -103,7 +103,7 @@ def _masks(
     settings: Settings, prompts: Path, synthesis: Sequence[Path], masks: Sequence[Path]
 ) -> Figure:
     """The first image of each class, or of classes evenly spaced where there are many."""
-    table = pd.read_parquet(prompts, columns=["id", "class"]).drop_duplicates("class")
+    table = read_table(prompts, ["id", "class"]).drop_duplicates("class")
     table = table.iloc[_evenly(len(table), CLASSES)]
     nouns = dict(zip(table["id"], table["class"], strict=True))
     found: dict[str, Synthetic] = {}

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dseg.artifacts.heads import write_heads
+from dseg.artifacts.heads import Said, write_heads
 from dseg.artifacts.prompts import read_nouns
 from dseg.artifacts.rows import FieldRows, TensorRows, read_latents, scratch
 from dseg.artifacts.shards import read_shards
@@ -136,7 +136,7 @@ def run(
             },
         }
     write_curves(out / "curve.csv", curves)
-    write_heads(out / "head.safetensors", states, architecture, about)
+    write_heads(out / "head.safetensors", states, architecture, Said.model_validate(about))
     best = [f"{max(row.validation_iou for row in curve):.3f}" for curve in curves]
     print(
         f"head, {out.name}: {len(ids)} pairs, {parameters} parameters, IoU "

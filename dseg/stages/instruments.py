@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dseg.artifacts.heads import write_head
+from dseg.artifacts.heads import Said, write_head
 from dseg.artifacts.weights import write_weights
 from dseg.datasets.opening import Samples, open_benchmark
 from dseg.embedded.instruments import (
@@ -56,7 +56,7 @@ def run(settings: Settings, val: Path, out: Path) -> None:
         scenes, epochs=chosen.epochs, seed=seed, progress=lambda epochs: track(epochs, SEGMENTER)
     )
     quality = measure(classifier, segmenter, open_benchmark("saliency", val))
-    about = {"trained_on": "renders with true masks", **quality}
+    about = Said.model_validate({"trained_on": "renders with true masks", **quality})
     architecture = segmenter_architecture(settings.world.size)
     write_head(out / SEGMENTER_FILE, weights, architecture, about)
     write_json(out / QUALITY_FILE, quality)

@@ -1,14 +1,13 @@
 """Stage `prediction`: trained heads and the images of a benchmark -> predicted soft masks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dseg.artifacts.heads import read_heads
+from dseg.artifacts.heads import Said, read_heads
 from dseg.artifacts.rows import read_latents
 from dseg.artifacts.shards import shard_range, write_shard
 from dseg.base_model.device import choose_device
@@ -74,8 +73,7 @@ def run(
     planes = as_planes(torch.from_numpy(images))
     inputs: tuple[Tensor, ...] = ()
     if architecture.input == "features":
-        _check_origin(settings, head, about)
-        features = FeaturesSettings.model_validate(about["features"])
+        features = _check_origin(settings, head, about)
         with base_model(
             model, "inversion.batch_size", settings.inversion.batch_size, images=0
         ) as pipe:
@@ -125,10 +123,12 @@ def _read_images(samples: Samples, size: tuple[int, int]) -> tuple[np.ndarray, n
     return np.stack(images), np.array(sizes, dtype=np.int32)
 
 
-def _check_origin(settings: Settings, head: Path, about: Mapping[str, Any]) -> None:
-    """Features of another model or another inversion would give masks that look almost right."""
+def _check_origin(settings: Settings, head: Path, about: Said) -> FeaturesSettings:
+    """The features that a head reads; those of another model would give masks almost right."""
+    if about.features is None or about.inversion is None or about.model is None:
+        raise DsegError(f"{head}: does not say of what features it was trained on: train it again")
     for name in ("steps", "prompt", "fixed_point"):
-        trained, now = about["inversion"][name], getattr(settings.inversion, name)
+        trained, now = getattr(about.inversion, name), getattr(settings.inversion, name)
         if trained != now:
             raise DsegError(
                 f"{head}: trained with inversion.{name} {trained!r}, but the settings say {now!r}: "
@@ -136,8 +136,9 @@ def _check_origin(settings: Settings, head: Path, about: Mapping[str, Any]) -> N
             )
     model = settings.model
     identity = model_identity(model.path, revision=model.revision, dtype=model.dtype)
-    if identity != about["model"]["identity"]:
+    if identity != about.model.identity:
         raise DsegError(
-            f"{head}: trained on features of {about['model']['path']}, whose files are not those "
-            f"of {model.path}: train it again"
+            f"{head}: trained on features of {about.model.path}, whose files are not those of "
+            f"{model.path}: train it again"
         )
+    return about.features

@@ -1,5 +1,6 @@
-"""Files of arrays of which any byte was changed: the same values, or one error that names the file."""
+"""Files of arrays of which any byte was changed: the same values, or one error naming the file."""
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from dseg.artifacts.heads import read_heads, write_head
+from dseg.artifacts.heads import Said, read_heads, write_head
 from dseg.artifacts.rows import FieldRows
 from dseg.artifacts.shards import read_shard, write_shard
-from dseg.errors import DsegError
+from dseg.errors import DsegError, describe
 from dseg.method.networks import Architecture, build
 
 FIELDS = {"soft": np.arange(128, dtype=np.uint8).reshape(2, 8, 8), "area": np.ones(2, np.float32)}
@@ -24,7 +25,7 @@ def shard(path: Path) -> Path:
 
 def head(path: Path) -> Path:
     architecture = Architecture("rgb", (), True, 4, (8, 8))
-    write_head(path, build(architecture).state_dict(), architecture, {"pairs": 2})
+    write_head(path, build(architecture).state_dict(), architecture, Said(pairs=2))
     return path
 
 
@@ -79,6 +80,20 @@ def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -
     state = build(architecture).state_dict()
     state["logits.bias"] = torch.full_like(state["logits.bias"], value)
     path = tmp_path / "head.safetensors"
-    write_head(path, state, architecture, {})
+    write_head(path, state, architecture, Said())
     with pytest.raises(DsegError, match="infinite or no numbers"):
         read_heads(path)
+
+
+def test_a_disk_without_room_is_an_error_of_the_system(tmp_path: Path) -> None:
+    path = shard(tmp_path / "file.safetensors")
+    whole = path.read_bytes()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            head(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert describe(caught.value) == f"{path}: File too large"
+    assert path.read_bytes() == whole and list(tmp_path.iterdir()) == [path]

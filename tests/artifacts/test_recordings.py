@@ -30,7 +30,9 @@ def fields_in_two_batches():
 
 
 def shard(path, fields) -> Shard:
-    write_shard(path, fields, ids=list("abc"), kind="images", stage="recording", settings_hash="0" * 16)
+    write_shard(
+        path, fields, ids=list("abc"), kind="images", stage="recording", settings_hash="0" * 16
+    )
     return read_shard(path)
 
 

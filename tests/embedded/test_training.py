@@ -149,7 +149,11 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path):
 def test_a_checkpoint_of_something_else_is_refused(trained, tmp_path):
     (tmp_path / "encoder.safetensors").write_bytes((trained / "encoder.safetensors").read_bytes())
     (tmp_path / "checkpoint.safetensors").write_bytes(b"no such thing")
-    with pytest.raises(Exception, match="checkpoint.safetensors: not a whole safetensors file"):
+    with pytest.raises(DsegError, match="checkpoint.safetensors: not a whole safetensors file"):
+        stage.run_unet(settings(16), tmp_path)
+    (tmp_path / "checkpoint.safetensors").unlink()
+    (tmp_path / "loss.csv").write_text("step,loss\nfirst,1\n")
+    with pytest.raises(DsegError, match=r"loss\.csv: not the curve of a training; remove it$"):
         stage.run_unet(settings(16), tmp_path)
 
 

@@ -1,5 +1,7 @@
 """Any mode and orientation -> upright RGB."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,3 +89,15 @@ def test_what_has_no_picture_is_an_error():
         as_rgb(Image.fromarray(np.array([[0, np.nan]], dtype=np.float32)))
     with pytest.raises(DsegError, match="without pixels"):
         as_rgb(Image.new("RGB", (0, 3)))
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "F", "RGBA"])
+def test_little_is_held_beside_the_image_and_the_result(mode):
+    image = Image.new(mode, (4000, 3000), 7)
+    tracemalloc.start()  # of numpy's arrays, not of Pillow's images
+    try:
+        made = as_rgb(image)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < made.nbytes + 40_000_000

@@ -11,12 +11,12 @@ import yaml
 from PIL import Image
 
 from dseg.artifacts.shards import read_shards, write_shard
+from dseg.artifacts.tables import read_table
 from dseg.evaluation.bilateral import bilateral_grid, solve
 from dseg.evaluation.boxes import box_iou, mask_to_box, select_component
 from dseg.evaluation.metrics import Accumulator
 from dseg.evaluation.protocols import PROTOCOLS
 from dseg.method.resample import resize
-from dseg.reporting.scores import read_table
 from dseg.reporting.summary import Summary
 from dseg.settings.reading import load_sections
 from dseg.settings.run import Settings

@@ -72,10 +72,10 @@ def test_trains_a_head_and_says_what_it_is(
     network, other = networks
     assert not torch.equal(network.fuse[2][0].weight, other.fuse[2][0].weight)
     assert architecture.channels == (32, 64) and architecture.size == (32, 32)
-    assert about["pairs"] == 16
-    assert about["features"]["timesteps"] == [0.1, 0.3]
-    assert len(about["model"]["identity"]) == 64
-    assert about["parameters"] == sum(p.numel() for p in network.parameters())
+    assert about.pairs == 16
+    assert about.features.timesteps == (0.1, 0.3)
+    assert len(about.model.identity) == 64
+    assert about.parameters == sum(p.numel() for p in network.parameters())
     with (outs[0] / "curve.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["seed"], row["epoch"]) for row in rows] == [*product("01", "123")]
@@ -95,8 +95,8 @@ def test_components_are_folded_into_the_head(
     head.run(few, synthesis, masks, prompts, tmp_path / "few", latents)
     network, architecture, about = read_head(tmp_path / "few" / "head.safetensors")
     assert architecture.channels == (16, 32)  # what the model gives, not six
-    assert about["features"]["components"] == 6
-    assert about["parameters"] == sum(p.numel() for p in network.parameters())
+    assert about.features.components == 6
+    assert about.parameters == sum(p.numel() for p in network.parameters())
     # All components are the channels on another basis: the head can express the same.
     every = make(head={"epochs": 2}, features={"components": 1000})
     head.run(every, synthesis, masks, prompts, tmp_path / "all", latents)
@@ -109,8 +109,8 @@ def test_the_baseline_needs_no_latents_and_no_model(
     chosen = make(head={"input": "rgb", "epochs": 1, "pairs": 8}, model={"path": "nowhere"})
     head.run(chosen, synthesis, masks, prompts, tmp_path)
     _, architecture, about = read_head(tmp_path / "head.safetensors")
-    assert (architecture.input, architecture.channels, about["pairs"]) == ("rgb", (), 8)
-    assert "model" not in about
+    assert (architecture.input, architecture.channels, about.pairs) == ("rgb", (), 8)
+    assert about.model is None
 
 
 def features(chosen: Settings, latents: list[Path], ids: list[str]) -> tuple[torch.Tensor, ...]:

@@ -130,7 +130,9 @@ def test_a_head_of_another_origin_is_an_error(
         run(make(), file=tmp_path / "none.safetensors")
     network, architecture, about = read_head(trained)
     changed = tmp_path / "changed.safetensors"
-    about = about | {"features": about["features"] | {"strides": [1]}}
+    about = about.model_copy(
+        update={"features": about.features.model_copy(update={"strides": (1,)})}
+    )
     write_head(changed, network.state_dict(), architecture, about)
     with pytest.raises(DsegError, match="other features than the model gives"):
         run(make(), file=changed)

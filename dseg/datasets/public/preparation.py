@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dseg.datasets.annotation import read_list
 from dseg.datasets.coco import LIST
 from dseg.datasets.masks import Remarks, read_mask
 from dseg.datasets.opening import Samples
@@ -89,7 +90,7 @@ def _unpack_source(store: Store, source: Source) -> None:
     if source.parts:
         only = None
         if source.only is not None:
-            only = frozenset((store.folder / source.only).read_text(encoding="utf-8").split())
+            only = frozenset(read_list(store.folder / source.only).split())
         unpack(path, store.folder, source.parts, only=only)
 
 
