@@ -109,16 +109,14 @@ def test_overrides_of_a_job_are_merged_into_its_settings(checkout):
 
 
 def test_shards_hold_all_items(checkout):
+    change(checkout / "params.yaml", "prompts", count=5001)
+    change(checkout / "params.yaml", "synthesis", items_per_shard=2000, limit=None)
     plan = Plan("embedded")
-    settings = plan.settings
-    count = -(-settings.prompts.count // settings.synthesis.items_per_shard)
-    shards = plan.synthetic_shards("masks")
-    assert len(shards) == count
-    assert shards[0] == f"artifacts/embedded/masks/00000-of-{count:05d}.safetensors"
-    assert plan.indices(shards + plan.synthetic_shards("inversion/main")) == [
-        "artifacts/embedded/masks/index.parquet",
-        "artifacts/embedded/inversion/main/index.parquet",
-    ]
+    folder = "artifacts/embedded/masks"
+    shards = [f"{folder}/{index:05d}-of-00003.safetensors" for index in range(3)]
+    assert plan.synthetic_shards("masks") == shards
+    assert plan.indices(shards) == [f"{folder}/index.parquet"]
+    assert plan.indices(shards[:2]) == []
 
 
 def test_methods_are_run_on_the_benchmarks_where_they_are_shown(checkout):
