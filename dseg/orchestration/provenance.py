@@ -21,9 +21,10 @@ PACKAGE = "dseg"
 #
 # Of the settings, all but what computes inside a stage. A stage reads its settings from a stamp, in
 # which defaults stand and overrides are merged as `overrides` does it: what runs before the stamp
-# is written shows in it. What reads it back (`reading`, `document`), records of other programs (`records`) and the types (`fields`, `run`,
-# ...) pass its values on or refuse them. As inputs, the sentence that explains one setting, or one
-# more setting, would make every artifact of a run stale. A module that is not named here counts.
+# is written shows in it. What reads it back (`reading`, `document`, `records`) and the types
+# (`fields`, `run`, ...) pass its values on or refuse them. As inputs, the sentence that explains
+# one setting, or one more setting, would make every artifact of a run stale. A module that is not
+# named here counts.
 #
 # What this misses: the methods of `run.Settings` that look up and merge within a stage (variants,
 # recordings, mask methods). Whoever changes how they merge runs these stages again by hand.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dseg.artifacts.recordings import attention_fields
-from dseg.artifacts.rows import FieldRows
+from dseg.artifacts.rows import read_latents
 from dseg.artifacts.shards import shard_range, write_shard
 from dseg.base_model.loading import base_model
 from dseg.base_model.pipeline import encode, fit, timestep_at, train_timesteps
@@ -127,14 +127,6 @@ def _read_latents(
         )
     if not paths:
         raise DsegError("recording.latents: inversion, but no shards of it were given (--latents)")
-    inversion = FieldRows(paths, "latents", kind="latents")
-    rows = {item: row for row, item in enumerate(inversion.ids)}
-    missing = [item for item in ids if item not in rows]
-    if missing:
-        raise DsegError(
-            f"{Path(paths[0]).parent}: no latents of {missing[0]!r}; run the stage inversion for "
-            "this benchmark again"
-        )
     columns = [kept.index(fraction) for fraction in fractions]
-    wanted = inversion.take([rows[item] for item in ids])
+    wanted = read_latents(paths, ids)
     return dict(zip(ids, wanted[:][:, columns], strict=True))

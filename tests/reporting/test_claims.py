@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from finished_run import settings_of
-from made_up_scores import made_up_scores, made_up_summary
+from made_up_scores import made_up_summary
 
 from dseg.evaluation.statistics import holm
 from dseg.reporting import comparison
@@ -18,19 +18,8 @@ YES, NO, OPEN = Verdict.SUPPORTED, Verdict.NOT_SUPPORTED, Verdict.UNDECIDED
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    images = {"multi": 12, "shift": 20, "test": 20, "val": 16}
-    return settings_of(tmp_path_factory.mktemp("settings"), images, 60)
-
-
-@pytest.fixture(scope="module")
-def scores(settings):
-    return made_up_scores(settings)
-
-
-@pytest.fixture(scope="module")
-def claims(settings, scores):
-    return judge_claims(settings, summarise(settings, scores))
+def claims(settings, summary):
+    return judge_claims(settings, summary)
 
 
 @pytest.mark.parametrize(

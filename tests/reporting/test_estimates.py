@@ -13,23 +13,6 @@ from dseg.reporting import estimates
 from dseg.reporting.estimates import paired, summarise
 from dseg.reporting.summary import Estimate, Kind, Summary
 
-IMAGES = {"multi": 12, "shift": 20, "test": 20, "val": 16}
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    return settings_of(tmp_path_factory.mktemp("settings"), IMAGES, 60)
-
-
-@pytest.fixture(scope="module")
-def scores(settings):
-    return made_up_scores(settings)
-
-
-@pytest.fixture(scope="module")
-def summary(settings, scores):
-    return summarise(settings, scores)
-
 
 def test_a_number_is_there_once(summary) -> None:
     keys = ["kind", "method", "reference", "benchmark", "protocol", "postprocessing", "mode"]

@@ -187,10 +187,6 @@ def test_the_filter_names_its_reason(mask, cross, reason):
     assert judge(mask, cross.astype(np.float32), settings()) is reason
 
 
-def test_kept_is_zero_as_the_artifact_says():
-    assert Reason.KEPT == 0 and len({int(reason) for reason in Reason}) == len(Reason) <= 256
-
-
 def test_bad_input_is_refused_with_one_clear_line():
     scene = disc_scene()
     cross, indices, weights, image = scene.cross, scene.indices, scene.weights, scene.image

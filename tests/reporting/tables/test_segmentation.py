@@ -19,23 +19,6 @@ from dseg.reporting.tables.masks import mask_table
 from dseg.reporting.tables.run import build_tables
 from dseg.reporting.tables.segmentation import ablation_table, localisation_table, saliency_table
 
-IMAGES = {"multi": 12, "shift": 20, "test": 20, "val": 16}
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    return settings_of(tmp_path_factory.mktemp("settings"), IMAGES, 60)
-
-
-@pytest.fixture(scope="module")
-def scores(settings):
-    return made_up_scores(settings)
-
-
-@pytest.fixture(scope="module")
-def summary(settings, scores):
-    return summarise(settings, scores)
-
 
 def of(scores, method, benchmark, metric="iou"):
     """Scores (trainings, images) as they were made up."""
