@@ -16,21 +16,18 @@ from dseg.errors import DsegError
 from dseg.files import write_text
 
 PACKAGE = "dseg"
-# No inputs, nor what they import: modules that name, check or report, and change nothing that a
-# stage writes (the version, errors, progress).
-#
+# No inputs, nor what they import: the version, errors, progress, which change nothing that a stage
+# writes.
+SILENT = re.compile(r"dseg(\.(errors|progress))?")
 # Of the settings, all but what computes inside a stage. A stage reads its settings from a stamp, in
 # which defaults stand and overrides are merged as `overrides` does it: what runs before the stamp
 # is written shows in it. What reads it back (`reading`, `document`, `records`) and the types
 # (`fields`, `run`, ...) pass its values on or refuse them. As inputs, the sentence that explains
-# one setting, or one more setting, would make every artifact of a run stale. A module that is not
-# named here counts.
-#
-# What this misses: the methods of `run.Settings` that look up and merge within a stage (variants,
-# recordings, mask methods). Whoever changes how they merge runs these stages again by hand.
-NOT_INPUTS = re.compile(
-    r"dseg(\.(errors|progress|settings(\.(agreement|document|fields|masks|overrides|profiles|reading"
-    r"|records|run|world))?))?"
+# one setting, or one more setting, would make every artifact of a run stale. What merges within a
+# stage (`merging`), and whatever module is not named here, counts.
+SCHEMA = re.compile(
+    r"dseg\.settings(\.(agreement|document|fields|masks|overrides|profiles|reading|records|run"
+    r"|world))?"
 )
 
 
@@ -54,14 +51,14 @@ def sources(module: str, root: Path = Path()) -> list[Path]:
     todo = [module]
     while todo:
         name = todo.pop()
-        if name in found or NOT_INPUTS.fullmatch(name):
+        if name in found or SILENT.fullmatch(name):
             continue
         path = _file(name, root)
         if path is None:
             raise DsegError(f"no module {name} in {root.resolve()}: is this the root of dseg?")
         found[name] = path
         todo += _imports(name, _parse(root / path), root)
-    return sorted(found.values())
+    return sorted(path for name, path in found.items() if not SCHEMA.fullmatch(name))
 
 
 def declared_sections(module: str, root: Path = Path()) -> tuple[str, ...]:

@@ -5,12 +5,11 @@ timesteps run from 0 (the clean image) to 1 (noise).
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic refuses Python 3.11's own
 
-from dseg.errors import DsegError
 from dseg.settings.fields import (
     DISTINCT,
     FROM_LIST,
@@ -38,13 +37,12 @@ from dseg.settings.masks import (
     MaskMethodSettings,
     RecordingSettings,
 )
+from dseg.settings.merging import changed, entry
 from dseg.settings.world import BaseSettings, InstrumentsSettings, WorldSettings
 
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
 Mode = Literal["multi", "single"]
 Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
-_T = TypeVar("_T")
-_S = TypeVar("_S", bound=Section)
 WORLD = "world/"
 ATTENTIONCUT = "attentioncut"  # the masks of the stage; those of other mask methods are made beside
 ORACLE_MASKS = "oracle"  # of the instrument
@@ -267,13 +265,13 @@ class Settings(Section):
 
     def variant(self, name: str) -> tuple[FeaturesSettings, HeadSettings]:
         """Features and head of variant ``name``, its overrides merged in; DsegError if unknown."""
-        changes = _entry("variant", self.variants, name)
+        changes = entry("variant", self.variants, name)
         features, head = changes.get("features", {}), changes.get("head", {})
-        return _changed(self.features, features), _changed(self.head, head)
+        return changed(self.features, features), changed(self.head, head)
 
     def synthesised(self, name: str) -> SynthesisSettings:
         """The section synthesis as synthesis ``name`` changes it; DsegError if unknown."""
-        return _changed(self.synthesis, _entry("synthesis", self.syntheses, name))
+        return changed(self.synthesis, entry("synthesis", self.syntheses, name))
 
     def images_of(self, synthesis: str) -> int:
         """Images of a synthesis: one for each prompt, up to its limit; DsegError if unknown."""
@@ -283,11 +281,11 @@ class Settings(Section):
     def recorded(self, name: str) -> RecordingSettings:
         """The section recording as recording ``name`` changes it; DsegError if unknown."""
         known = {**self.recordings, **self.mask_recordings}
-        return _changed(self.recording, _entry("recording", known, name))
+        return changed(self.recording, entry("recording", known, name))
 
     def inverted(self, name: str) -> InversionSettings:
         """The section inversion as inversion ``name`` changes it; DsegError if unknown."""
-        return _changed(self.inversion, _entry("inversion", self.inversions, name))
+        return changed(self.inversion, entry("inversion", self.inversions, name))
 
     def mask_method(self, name: str) -> tuple[MaskMethodSettings, AttentionCutSettings]:
         """Mask method ``name``, and the section attentioncut as it changes it.
@@ -295,8 +293,8 @@ class Settings(Section):
         Raises:
             DsegError: There is no such method.
         """
-        method = _entry("mask method", self.mask_methods, name)
-        return method, _changed(self.attentioncut, method.attentioncut)
+        method = entry("mask method", self.mask_methods, name)
+        return method, changed(self.attentioncut, method.attentioncut)
 
     def mask_strides(self, name: str) -> tuple[int, ...]:
         """The cross maps that mask method ``name`` takes; raises DsegError if there is none."""
@@ -305,14 +303,4 @@ class Settings(Section):
 
     def benchmark(self, name: str) -> BenchmarkSettings:
         """The benchmark ``name``; raises DsegError if there is none."""
-        return _entry("benchmark", self.benchmarks, name)
-
-
-def _entry(what: str, known: Mapping[str, _T], name: str) -> _T:
-    if name not in known:
-        raise DsegError(f"no {what} {name!r}; there are {', '.join(known)}")
-    return known[name]
-
-
-def _changed(section: _S, changes: Mapping[str, Any]) -> _S:
-    return section.model_copy(update=dict(changes))
+        return entry("benchmark", self.benchmarks, name)
