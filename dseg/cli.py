@@ -69,7 +69,7 @@ COMMANDS = {
     "data download": ("commands.data", "download", "fetch benchmarks, or go on fetching them"),
     "data prepare": ("commands.data", "prepare", "unpack benchmarks and check them as a whole"),
     "data verify": ("commands.data", "verify", "hold benchmarks against their recorded hashes"),
-    "data classes": ("datasets.class_names", "fetch", "fetch a public list of class names"),
+    "data classes": ("datasets.public.class_lists", "fetch", "fetch a public list of class names"),
     **{
         f"stage {name}": (f"stages.{name.replace('-', '_')}", "run", purpose)
         for name, purpose in STAGES.items()

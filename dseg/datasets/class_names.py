@@ -1,87 +1,13 @@
-"""Class names in files: reading them for the stage `prompts`, fetching a public list of them.
+"""Class names in files, as the setting `prompts.classes` names one."""
 
-A list of a thousand names is not a setting to be typed, and is the work of others: the repository
-holds where it is published and its hash, not the list.
-"""
-
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from urllib.request import Request, urlopen
 
-from dseg import __version__
-from dseg.datasets.public.download import check_proxy
 from dseg.errors import DsegError
-from dseg.files import write_text
 from dseg.settings.fields import ClassFile
 
-FOLDER = Path("data/classes")
-_MOST_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class PublicList:
-    """A published list of class names.
-
-    Attributes:
-        address: Where it is, as JSON; of a commit, so that it cannot change.
-        names: How many there are.
-        sha256: Of the names, one a line.
-        terms: Under which terms its authors publish it.
-    """
-
-    address: str
-    names: int
-    sha256: str
-    terms: str
-
-
-LISTS = {
-    # Short names in the singular, chosen to be understood; no two alike, as here every class
-    # needs a name of its own.
-    "imagenet": PublicList(
-        "https://raw.githubusercontent.com/anishathalye/imagenet-simple-labels/"
-        "0f6e9efda54a9d35ab6de6b6dda1581aad18b3d6/imagenet-simple-labels.json",
-        1000,
-        "c822c670bd3d9d02baf355e43d8cee21afc5605a1e72d674e9c0494eee2f6ea3",
-        "public domain",
-    ),
-}
-
-
-def fetch(name: str = "imagenet", /, out: Path | None = None, timeout: float = 60.0) -> None:
-    """Write a public list of class names to a file, one a line.
-
-    A file that is there is checked and left as it is.
-
-    Args:
-        name: The list: imagenet, the 1000 classes of ImageNet.
-        out: The file; data/classes/<name>.txt if left out.
-        timeout: Seconds without an answer after which to give up.
-
-    Raises:
-        DsegError: There is no such list, it cannot be fetched, or it is not the one recorded.
-    """
-    if name not in LISTS:
-        raise DsegError(f"no list of classes {name!r}: expected one of {', '.join(LISTS)}")
-    chosen, path = LISTS[name], out or FOLDER / f"{name}.txt"
-    if path.exists():
-        if _hash(read_class_names(path)) != chosen.sha256:
-            raise DsegError(f"{path}: holds other names than {name}; choose another --out")
-        print(f"{path}: {chosen.names} names, as recorded")
-        return
-    names = _parse_json(_get(chosen.address, timeout), chosen.address)
-    if _hash(names) != chosen.sha256:
-        raise DsegError(
-            f"{chosen.address}: not the {chosen.names} names that were recorded; write {path} by "
-            "hand, one name a line"
-        )
-    text = _lines(names)
-    write_text(path, text)
-    print(f"{path}: {chosen.names} names ({chosen.terms}), from {chosen.address}")
+MOST_BYTES = 2**20
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -96,16 +22,16 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(MOST_BYTES + 1)
         text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DsegError(
             f"{path}: no readable file of class names; expected text in UTF-8, one name a line"
         ) from error
-    if len(content) > _MOST_BYTES:
-        raise DsegError(f"{path}: more than {_MOST_BYTES >> 20} MiB; no list of class names")
+    if len(content) > MOST_BYTES:
+        raise DsegError(f"{path}: more than {MOST_BYTES >> 20} MiB; no list of class names")
     if path.suffix == ".json":
-        names = _parse_json(text, str(path))
+        names = parse_json(text, str(path))
     else:
         names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
@@ -118,7 +44,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _parse_json(text: str, where: str) -> list[str]:
+def parse_json(text: str, where: str) -> list[str]:
+    """The names in the text of a JSON list; DsegError, which names `where`, if it is none."""
     try:
         names = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -129,27 +56,6 @@ def _parse_json(text: str, where: str) -> list[str]:
         if len(name.strip().splitlines()) > 1 or name != name.encode(errors="ignore").decode():
             raise DsegError(f"{where}: {name[:60]!r} is no name on one line of text")
     return [name.strip() for name in names]
-
-
-def _get(address: str, timeout: float) -> str:
-    check_proxy(address)
-    try:
-        request = Request(address, headers={"User-Agent": f"dseg/{__version__}"})
-        with urlopen(request, timeout=timeout) as response:
-            return response.read(_MOST_BYTES).decode("utf-8")
-    except (OSError, HTTPException, UnicodeDecodeError) as error:
-        raise DsegError(
-            f"{address}: cannot be fetched ({error}); try again, or write the file by hand, one "
-            "name a line"
-        ) from error
-
-
-def _hash(names: Sequence[str]) -> str:
-    return hashlib.sha256(_lines(names).encode()).hexdigest()
-
-
-def _lines(names: Sequence[str]) -> str:
-    return "".join(f"{name}\n" for name in names)
 
 
 def names_of(classes: Sequence[str] | ClassFile) -> tuple[str, ...]:
