@@ -300,7 +300,13 @@ def _snakemake(profile: str, *arguments: str) -> str:
     command = ["snakemake", *arguments, "--quiet", "host", "--config", f"profile={profile}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DsegError(f"snakemake cannot read the workflow: {reason(done.stderr)}")
+        executor = os.environ.get("SNAKEMAKE_PROFILE")
+        options = (
+            f" (SNAKEMAKE_PROFILE={executor} adds options: correct them, install the plugin of the "
+            "executor that they name, or unset it)"
+        )
+        why = f"{reason(done.stderr)}{options if executor else ''}"
+        raise DsegError(f"snakemake cannot read the workflow: {why}")
     return done.stdout
 
 

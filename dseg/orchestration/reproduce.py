@@ -36,6 +36,7 @@ from dseg.settings.profiles import DEFAULT_PROFILE, STUDY_PROFILE
 from dseg.stages.tracking import STORE
 
 TARGETS = ("all",)
+RWLOCK = Path(".dvc/tmp/rwlock")
 GRACE = 10.0  # seconds for programs to end by themselves
 QUIET = ("--quiet", "host", "rules")
 _NOTHING = "Nothing to be done"  # what Snakemake says of a dry run without jobs
@@ -74,6 +75,7 @@ def _reproduce(plan: Plan) -> None:
     file = dvc_file(plan.profile)
     lock, whole = file.with_suffix(".lock"), Path(plan.artifact(".whole"))
     check_store(STORE, plan.settings.tracking.experiment)
+    check_rwlock()
     jobs = jobs_of(plan.profile)
     outputs = {path for job in jobs for path in job.outputs}
     derive(plan.profile, jobs)
@@ -180,6 +182,22 @@ def _show(plan: Plan, lock: Path) -> bool:
     there = {"results": file_hash(lock), "report": file_hash(report)}
     write_text(shown, json.dumps(there))
     return True
+
+
+def check_rwlock() -> None:
+    """Look whether DVC can read its list of what is in use, where there is one.
+
+    Raises:
+        DsegError: It is empty or damaged; DVC's own message does not say what to do.
+    """
+    try:
+        if RWLOCK.exists():
+            json.loads(RWLOCK.read_bytes())
+    except ValueError as error:
+        raise DsegError(
+            f"{RWLOCK}: empty or damaged, as a crash leaves it: remove it once no command of DVC "
+            "is running here"
+        ) from error
 
 
 @contextmanager

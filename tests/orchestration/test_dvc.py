@@ -1,9 +1,13 @@
 """DVC's stages from Snakemake's rules."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
 from dseg.errors import DsegError
-from dseg.orchestration.dvc import Job, jobs_of_run, run, stages_of
+from dseg.orchestration.dvc import Job, jobs_of, jobs_of_run, run, stages_of
 from dseg.settings.profiles import PARAMS as PARAMS_FILE
 from dseg.settings.profiles import profile_params
 from dseg.settings.reading import load_settings
@@ -174,3 +178,13 @@ def test_a_benchmark_that_is_not_here_is_one_line(root, tmp_path, monkeypatch):
     with pytest.raises(DsegError, match=r"^benchmarks\.\w+\.root: no folder [^\n]*$"):
         run("sd15")
     assert (root / "workflow/profiles/sd15/dvc.yaml").read_text() == before
+
+
+def test_an_executor_that_is_not_installed_is_one_line(root, tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text("executor: nowhere\n")
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", str(tmp_path))
+    with pytest.raises(DsegError, match="'nowhere'.*SNAKEMAKE_PROFILE=.*unset it") as said:
+        jobs_of("smoke")
+    assert "\n" not in str(said.value)

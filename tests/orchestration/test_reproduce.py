@@ -1,8 +1,17 @@
 """What is taken from DVC's cache, and what Snakemake is told to be up to date."""
 
+import pytest
 import yaml
 
-from dseg.orchestration.reproduce import Stage, fresh_stages, read_stages, restorable_stages
+from dseg.errors import DsegError
+from dseg.orchestration.reproduce import (
+    RWLOCK,
+    Stage,
+    check_rwlock,
+    fresh_stages,
+    read_stages,
+    restorable_stages,
+)
 
 
 def stage(deps=(), outs=()):
@@ -64,3 +73,15 @@ def test_metrics_and_plots_are_outputs(root):
     paths += [entry["path"] for entry in declared["artifacts"].values()]
     for path in paths:
         assert any(path == out or path.startswith(f"{out}/") for out in outs), path
+
+
+def test_damaged_marks_of_dvc_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_rwlock()
+    RWLOCK.parent.mkdir(parents=True)
+    RWLOCK.write_text("{}")
+    check_rwlock()
+    for damaged in (b"", b"rubbish", b"\xff\x00"):
+        RWLOCK.write_bytes(damaged)
+        with pytest.raises(DsegError, match=r"^\.dvc/tmp/rwlock: empty or damaged, .* remove it"):
+            check_rwlock()

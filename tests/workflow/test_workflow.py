@@ -7,6 +7,7 @@ of a profile this small keeps a single core busy.
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -394,6 +395,21 @@ def test_an_end_that_was_killed_is_made_up_for(broken):
     output, ran = broken.reproduce()
     assert report.stat().st_mtime > metrics.stat().st_mtime and "0.3" in logged(broken)
     assert not ran and "nothing to be done" not in output
+
+
+def test_an_experiment_of_dvc_carries_its_settings(broken):
+    broken.commit()
+    before = broken.tables()
+    changes = "evaluation.threshold=0.3", "head.learning_rate=0.00001"
+    settings = [word for change in changes for word in ("-S", f"{PARAMS}:+{change}")]
+    done = broken.call("dvc", "exp", "run", "-n", "other", *settings, DVC)
+    assert "1e-05" in (broken.folder / PARAMS).read_text()  # as DVC writes it
+    ran = {name.rpartition(":")[2] for name in re.findall(r"Running stage '(.+?)'", said(done))}
+    assert ran == {"settings"} | STAGES_PREDICTED
+    assert broken.tables() != before
+    compared = json.loads(broken.call("dvc", "metrics", "diff", "--json", "HEAD", "other").stdout)
+    metrics = compared["results/smoke/metrics.json"]
+    assert metrics["val/inversion/iou"]["diff"] and metrics["val/centre-prior/acc"]["diff"]
 
 
 def test_missing_model(broken):
