@@ -17,9 +17,11 @@ def read_prompts(path: Path) -> pd.DataFrame:
     Raises:
         DsegError: The file is missing, not Parquet, without prompts or without a column.
     """
-    table = read_table(path, COLUMNS)
-    if table.empty:
-        raise DsegError(f"{path}: a table of prompts without rows; run the stage prompts again")
+    table = read_table(path)
+    missing = [name for name in COLUMNS if name not in table]
+    if missing or table.empty:
+        lack = f"column {missing[0]!r}" if missing else "rows"
+        raise DsegError(f"{path}: a table of prompts without {lack}; run the stage prompts again")
     return table
 
 

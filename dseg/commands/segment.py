@@ -22,12 +22,12 @@ from dseg.photos.exported import SHIPPED
 from dseg.photos.files import Photo, PhotoFile, find_photos, read_photo
 from dseg.photos.methods import load_attentioncut, load_head
 from dseg.photos.overlay import overlay
+from dseg.photos.results import read_results
 from dseg.photos.segmenter import Segmentation, Segmenter
 from dseg.progress import format_seconds, track
-from dseg.settings.records import read_json
+from dseg.settings.document import shorten
 
 RESULTS = ("results.json", "results.csv")
-MOST_RESULTS = 2**28  # bytes; half a kB an image
 ENDINGS = {"mask": "_mask.png", "soft": "_soft.png", "overlay": "_overlay.jpg"}
 # A batch ends early at this many pixels: large images wait in memory for no others.
 BATCH_PIXELS = 32_000_000
@@ -219,16 +219,6 @@ def _same_but_suffix(files: Sequence[PhotoFile]) -> Iterator[tuple[PhotoFile, Ph
             first.setdefault(stem, file)
 
 
-def read_results(path: Path) -> dict[str, Any] | None:
-    """What an interrupted call has listed; None if it came to nothing."""
-    if not path.exists():
-        return None
-    values = read_json(path, "remove it, or give --force to begin anew", MOST_RESULTS)
-    if not isinstance(values, dict) or not isinstance(values.get("images"), list):
-        raise DsegError(f"{path}: not a list of results of this command: name another --out")
-    return values
-
-
 def _kept(
     earlier: Mapping[str, Any], about: Mapping[str, Any], files: Sequence[PhotoFile], out: Path
 ) -> dict[Path, Record]:
@@ -239,20 +229,21 @@ def _kept(
     Raises:
         DsegError: It was another call: of another model, or with images that this one has not.
     """
-    rows = [row for row in earlier["images"] if isinstance(row, dict) and not row.get("error")]
+    rows = [row for row in earlier["images"] if not row.get("error")]
     known = {_text(file.path): file for file in files}
     now = json.loads(json.dumps(dict(about)))
     for key in sorted({*earlier, *now} - {"images"}) if rows else []:
         if earlier.get(key) != now.get(key):
             raise DsegError(
-                f"{out / RESULTS[0]}: {key} was {earlier.get(key)!r} and is {now.get(key)!r}: go "
-                "on with the same options, name another --out, or give --force to begin anew"
+                f"{out / RESULTS[0]}: {key[:60]} was {shorten(earlier.get(key))} and is "
+                f"{shorten(now.get(key))}: go on with the same options, name "
+                "another --out, or give --force to begin anew"
             )
     records = {}
     for row in rows:
-        if row.get("path") not in known:
+        if row["path"] not in known:
             raise DsegError(
-                f"{out / RESULTS[0]}: has {row.get('path')}, which this call has not: give all "
+                f"{out / RESULTS[0]}: has {row['path'][:200]}, which this call has not: give all "
                 "paths of the first call, name another --out, or give --force to begin anew"
             )
         file = known[row["path"]]

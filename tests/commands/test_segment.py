@@ -256,7 +256,7 @@ def test_resume_refuses_what_is_another_call(exported, heads, photos, tmp_path, 
     run(exported, photos, out=out)
     before = files(out)
     run(other, photos, "--resume", out=out, status=2)
-    assert "results.json: base_model was '" in capsys.readouterr().err
+    assert 'results.json: base_model was "' in capsys.readouterr().err
     run(exported, photos / "dot.gif", "--resume", out=out, status=2)
     assert "which this call has not: give all paths" in capsys.readouterr().err
     run(exported, photos, "--resume", "--force", out=out, status=2)
@@ -264,7 +264,7 @@ def test_resume_refuses_what_is_another_call(exported, heads, photos, tmp_path, 
     assert files(out) == before
     (out / "results.json").write_text("{")
     run(exported, photos, "--resume", out=out, status=2)
-    assert "results.json: damaged" in capsys.readouterr().err
+    assert "results.json: no JSON" in capsys.readouterr().err
 
 
 def test_its_own_results_are_never_taken_for_images(exported, photos, tmp_path, capsys):

@@ -87,7 +87,7 @@ def test_a_caption_that_names_the_class(
     with pytest.raises(DsegError, match="nothing says the class of some images"):
         told = make(inversion={"prompt": "a {noun}"})
         benchmark_inversion.run(told, "test", benchmark, 0, tmp_path / "none")
-    with pytest.raises(DsegError, match="no readable table with the classes of all images"):
+    with pytest.raises(DsegError, match="no readable table; run the stage"):
         inversion.run(make(), synthesis[1], tmp_path / "nothing", out)
 
 

@@ -29,7 +29,6 @@ from dseg.base_model.memory import weight_bytes
 from dseg.base_model.pipeline import load_pipeline
 from dseg.commands import score
 from dseg.commands.plan import read_calibration
-from dseg.commands.segment import read_results
 from dseg.datasets.class_names import read_class_names
 from dseg.datasets.masks import read_mask
 from dseg.datasets.opening import open_benchmark
@@ -46,6 +45,7 @@ from dseg.orchestration.records import locked_outputs, read_end, read_listed
 from dseg.photos.exported import HeadConfig, describe_base, write_config
 from dseg.photos.files import PhotoFile, read_photo
 from dseg.photos.methods import load_head
+from dseg.photos.results import read_results
 from dseg.reporting.scores import read_quality
 from dseg.reporting.summary import Estimate, Kind, Summary
 from dseg.settings.reading import load_sections, load_settings
@@ -261,7 +261,10 @@ def quality(folder: Path) -> Made:
 
 def results(folder: Path) -> Made:
     path = folder / "results.json"
-    _write(path, '{"method": "head", "images": [{"path": "a.jpg", "area": 0.5}]}')
+    box = {"x0": 1, "y0": 1, "x1": 3, "y1": 4, "area": 0.1}
+    done = {"path": "a.jpg", "error": None, "width": 9, "height": 6, "boxes": [box]}
+    failed = {"path": "b.jpg", "error": "no such file"}
+    _write(path, json.dumps({"method": "head", "images": [done, failed]}))
     return [path], read_results
 
 
