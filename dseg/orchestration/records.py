@@ -107,6 +107,11 @@ def changed_by_hand(
     return changed
 
 
+def has_computed() -> bool:
+    """Whether Snakemake has a record of any output that it has written here."""
+    return next(_records(), None) is not None
+
+
 def restore(path: Path, md5: str | None, cache: Path) -> bool:
     """Take a file from DVC's cache, if it is there, whole; whether it was."""
     stored = cache / (md5 or "none")[:2] / (md5 or "none")[2:]

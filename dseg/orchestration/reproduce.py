@@ -28,7 +28,12 @@ from dseg.files import file_hash, write_text
 from dseg.orchestration.duration import counted
 from dseg.orchestration.dvc import derive, dvc_file, jobs_of, reason
 from dseg.orchestration.plan import HELD, Plan, run_lock
-from dseg.orchestration.records import changed_by_hand, locked_outputs, restore
+from dseg.orchestration.records import (
+    changed_by_hand,
+    has_computed,
+    locked_outputs,
+    restore,
+)
 from dseg.reporting.mlflow import check_store
 from dseg.reporting.readme import run as update_readme
 from dseg.reporting.readme import write_study
@@ -90,7 +95,7 @@ def _reproduce(plan: Plan) -> None:
         cached = [out for out in restorable if out.startswith("artifacts/")]
         _call("dvc", "checkout", "--quiet", "--allow-missing", *cached, may_fail=True)
         changes = _changes(file)
-    if _mend(stages, changes, outputs, lock, whole):
+    if _mend(plan, stages, changes, outputs, lock, whole):
         changes = _changes(file)
     pending = _pending(plan, TARGETS)
     if pending and _mark_fresh(plan, [stages[name] for name in fresh_stages(stages, changes)]):
@@ -101,7 +106,7 @@ def _reproduce(plan: Plan) -> None:
         with counted(Path(plan.folder()), results, from_nothing=from_nothing):
             _compute(plan)
         changes = _changes(file)
-        if _mend(stages, changes, outputs, lock, whole):
+        if _mend(plan, stages, changes, outputs, lock, whole):
             raise DsegError("results were changed while they were computed: run this again")
     if changes:
         _call("dvc", "commit", "--quiet", "--force", file.as_posix(), quiet=True)
@@ -120,6 +125,7 @@ def _reproduce(plan: Plan) -> None:
 
 
 def _mend(
+    plan: Plan,
     stages: Mapping[str, Stage],
     changes: Mapping[str, Sequence[Any]],
     outputs: Collection[str],
@@ -148,6 +154,9 @@ def _mend(
     cache = Path(_call("dvc", "cache", "dir", quiet=True).stdout.strip()) / "files" / "md5"
     since = whole.stat().st_mtime if whole.exists() else 0.0
     changed = changed_by_hand(different, locked_outputs(lock), cache, since)
+    came = set() if has_computed() else {path for path, md5 in changed.items() if md5 is None}
+    if came:  # as with a checkout of the repository, whose results are of another machine
+        print(f"{plan.results()}: {len(came)} files that no job here has made; computing them anew")
     for path, md5 in changed.items():
         names = [path.as_posix(), *(parent.as_posix() for parent in path.parents)]
         made = next((name for name in names if name in outputs), None)
@@ -158,7 +167,8 @@ def _mend(
         if restore(path, md5, cache):
             print(f"{path}: changed since it was computed; restored from DVC's cache")
             continue
-        print(f"{path}: changed since it was computed; computing it anew")
+        if path not in came:
+            print(f"{path}: changed since it was computed; computing it anew")
         if Path(made).is_dir():
             shutil.rmtree(made)
         else:
