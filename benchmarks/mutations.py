@@ -1,12 +1,12 @@
 """Damaged files, reader by reader: how many are read, refused in one line, or worse.
 
-    python benchmarks/mutations.py [--inputs 300] [--readers shard ...] [--out results/mutations]
+    python benchmarks/mutations.py [--inputs 1000] [--readers shard ...] [--out results/mutations]
 
 Every reader of `tests/support/readers.py` is given its own small files, one of them damaged by
 `tests/support/mutations.py`, from seeds 0, 1, 2, ... It runs in a process of its own. What raises
 anything but a DsegError, or ends the process, is a traceback; what takes more than 2 s of computing
 (or 30 s of waiting) a hang, and the process is ended; what takes more than 500 MB above what the
-process had before is over memory. With --keep FOLDER such inputs are kept. About five minutes on
+process had before is over memory. With --keep FOLDER such inputs are kept. About four minutes on
 one core.
 """
 
@@ -200,7 +200,7 @@ def page(frame: pd.DataFrame, total: dict[str, int], inputs: int) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--inputs", type=int, default=300)
+    parser.add_argument("--inputs", type=int, default=1000)
     parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS))
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "mutations")
     parser.add_argument("--keep", type=Path)

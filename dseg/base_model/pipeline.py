@@ -325,6 +325,10 @@ def _check_values(pipe: "StableDiffusionPipeline", files: Sequence[Path], shown:
                 f"{count}; fetch the pipeline anew"
             )
         for name, tensor in network.state_dict().items():
+            if tensor.is_meta:  # the file has as many values, but under another name
+                raise DsegError(
+                    f"{shown}/{part}: its weights lack {name!r}; fetch the pipeline anew"
+                )
             if not bool(torch.isfinite(tensor).all()):
                 dtype = str(tensor.dtype).removeprefix("torch.")
                 raise DsegError(

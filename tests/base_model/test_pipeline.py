@@ -246,6 +246,15 @@ def test_damaged_weights(copy: Path) -> None:
         load_pipeline(copy)
 
 
+def test_weights_under_another_name(copy: Path) -> None:
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    assert whole.count(b'"conv_in.weight"') == 1
+    weights.write_bytes(whole.replace(b'"conv_in.weight"', b'"conv_in.weighs"'))
+    with pytest.raises(DsegError, match=r"unet: its weights lack 'conv_in\.weight'; fetch"):
+        load_pipeline(copy)
+
+
 def test_unusable_dtype_or_device(tiny_pipeline: Path) -> None:
     with pytest.raises(DsegError, match="model.dtype: 'int8'"):
         load_pipeline(tiny_pipeline, dtype="int8")
