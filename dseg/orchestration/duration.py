@@ -1,8 +1,8 @@
 """How long a run took from nothing to its results, however often it was interrupted.
 
 Computing time is added up in a file beside the artifacts, from the run that found none of them to
-the one that ended with all results. Later runs, which compute a part again, are not counted. The
-file is written anew every so often: of a part that is killed outright, little is lost.
+the one that ended with all results. Later runs, which compute a part again, are not counted. A part
+that was killed outright counts up to the last that its jobs have written to their logs.
 """
 
 import os
@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
 from typing import Annotated
 
 from pydantic import Field
@@ -21,7 +20,16 @@ from dseg.files import write_json
 from dseg.settings.records import Record, read_record
 
 SPENT = ".seconds.json"  # beside the artifacts, while a run is not through
-BEAT = 30.0  # seconds between writing it
+LOGS = "logs"  # of jobs, among the artifacts
+
+
+class Spent(Record):
+    """What the parts of a run took so far."""
+
+    seconds: Annotated[float, Field(ge=0, le=1e10)] = 0.0
+    runs: Annotated[int, Field(ge=0, le=10**9)] = 0
+    since: Annotated[float, Field(ge=0, le=1e10)] | None = None
+    """When the part began that is not counted yet, in seconds since the epoch."""
 
 
 @contextmanager
@@ -35,47 +43,35 @@ def counted(artifacts: Path, results: Path, *, from_nothing: bool) -> Iterator[N
         from_nothing: Whether this is the first part of a run.
     """
     file = artifacts / SPENT
-    before = {"seconds": 0.0, "runs": 0} if from_nothing else read_spent(file)
+    before = Spent() if from_nothing else read_spent(file)
     if before is None:  # a part of what was already through
         yield
         return
-    began, ended = time.monotonic(), Event()
-
-    def keep() -> None:
-        while not ended.wait(BEAT):
-            write_json(file, _added(before, began))
-
-    write_json(file, _added(before, began))
-    keeper = Thread(target=keep, daemon=True)
-    keeper.start()
+    seconds = before.seconds + _of_killed(before, artifacts / LOGS)
+    spent = Spent(seconds=seconds, runs=before.runs + 1, since=time.time())
+    write_json(file, spent.model_dump())
+    began = time.monotonic()
     try:
         yield
     finally:
-        ended.set()
-        keeper.join()
-        spent = _added(before, began)
-        write_json(file, spent)
-    facts: dict[str, object] = {"seconds": round(spent["seconds"]), "runs": int(spent["runs"])}
-    facts |= {"cores": os.cpu_count(), "machine": platform.machine()}
-    write_json(results, facts)
+        seconds += time.monotonic() - began
+        write_json(file, Spent(seconds=seconds, runs=spent.runs).model_dump())
+    facts = {"seconds": round(seconds), "runs": spent.runs}
+    write_json(results, facts | {"cores": os.cpu_count(), "machine": platform.machine()})
     file.unlink(missing_ok=True)
 
 
-def _added(before: dict[str, float], began: float) -> dict[str, float]:
-    return {
-        "seconds": before["seconds"] + time.monotonic() - began,
-        "runs": before["runs"] + 1,
-    }
+def _of_killed(before: Spent, logs: Path) -> float:
+    """Seconds of the part before, if it had no time to write them down."""
+    if before.since is None:
+        return 0.0
+    written = [path.stat().st_mtime for path in logs.rglob("*.log")]
+    return max(0.0, max(written, default=0.0) - before.since)
 
 
-class _Spent(Record):
-    seconds: Annotated[float, Field(ge=0, le=1e10)]
-    runs: Annotated[int, Field(ge=0, le=10**9)]
-
-
-def read_spent(file: Path) -> dict[str, float] | None:
+def read_spent(file: Path) -> Spent | None:
     """What earlier parts took; None if no run is under way, or nobody knows what it took."""
     try:
-        return read_record(file, _Spent, "").model_dump()
+        return read_record(file, Spent, "")
     except DsegError:
         return None

@@ -4,12 +4,19 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dseg.errors import DsegError
-from dseg.orchestration.records import changed_by_hand, locked_outputs, restore
+from dseg.orchestration.records import (
+    RECORDS,
+    changed_by_hand,
+    has_computed,
+    locked_outputs,
+    restore,
+)
 
 OUT = "results/p/tables"
 
@@ -48,6 +55,12 @@ def write(path: str, data: bytes, time: float, *, record: bool = True) -> None:
 def changed(cache: Path, *, locked: bool = True, since: float = 200.0):
     lock = {OUT: f"{md5(b'list')}.dir"} if locked else {}
     return changed_by_hand([OUT], lock, cache, since)
+
+
+def test_a_folder_where_nothing_was_computed_is_known(cache):
+    assert has_computed()
+    shutil.rmtree(RECORDS)
+    assert not has_computed()
 
 
 def test_what_is_as_it_was_is_nobodys(cache):
