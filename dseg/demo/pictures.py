@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 
 from dseg.method.resample import resize
-from dseg.reporting.galleries import BLUE, GREY, ORANGE
+from dseg.reporting.figures.galleries import BLUE, GREY, ORANGE
 
 SIDE = 448  # pixels of the longer side: lines stay thin on the smallest image
 MAP = "magma"  # as in the figures: its lightness grows with the value, so hue need not be seen

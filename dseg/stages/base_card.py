@@ -16,7 +16,7 @@ from dseg.datasets.opening import open_benchmark
 from dseg.embedded.checkpoints import CARD_FILES
 from dseg.embedded.quality import ROOT, localisation, noun_maps, reconstruction, sample
 from dseg.progress import format_seconds
-from dseg.reporting.galleries import learning_curve, loss_curve, save_png, sheet
+from dseg.reporting.figures.galleries import learning_curve, loss_curve, save_png, sheet
 from dseg.reporting.scores import read_quality
 from dseg.settings.run import Settings
 from dseg.world.backgrounds import TRAIN_CONTEXTS

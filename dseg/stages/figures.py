@@ -20,7 +20,7 @@ from dseg.method.cut.filter import Reason
 from dseg.method.resample import match_size
 from dseg.reporting import ablations, comparison
 from dseg.reporting.comparison import COMPARED
-from dseg.reporting.galleries import (
+from dseg.reporting.figures.galleries import (
     Predicted,
     Synthetic,
     mask_gallery,
@@ -29,7 +29,7 @@ from dseg.reporting.galleries import (
     save_png,
     save_svg,
 )
-from dseg.reporting.panels import (
+from dseg.reporting.figures.panels import (
     ablation_chart,
     curve_chart,
     mask_method_chart,

@@ -14,7 +14,7 @@ from dseg.errors import DsegError
 from dseg.method.recording import noun_prompt
 from dseg.photos.inspection import Attended
 from dseg.photos.segmenter import Segmenter
-from dseg.reporting.galleries import BLUE, GREY
+from dseg.reporting.figures.galleries import BLUE, GREY
 from dseg.settings.reading import load_settings
 
 pytest_plugins = ("tiny_pipeline",)

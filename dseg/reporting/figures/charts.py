@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
 from dseg.evaluation.statistics import Interval
-from dseg.reporting.galleries import BLUE, GREY, INK, LIGHT, colour_of, styled
+from dseg.reporting.figures.galleries import BLUE, GREY, INK, LIGHT, colour_of, styled
 
 _LINE_APART = 0.065  # height of a line of text, as a share of a panel of `line_chart`
 

@@ -10,8 +10,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from dseg.evaluation.statistics import Interval
-from dseg.reporting.charts import Curve, interval_chart, line_chart, precision_recall_chart
-from dseg.reporting.galleries import (
+from dseg.reporting.figures.charts import Curve, interval_chart, line_chart, precision_recall_chart
+from dseg.reporting.figures.galleries import (
     CELL,
     STYLE,
     Predicted,

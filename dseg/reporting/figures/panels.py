@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from dseg.evaluation.statistics import Interval
 from dseg.reporting import ablations, comparison
-from dseg.reporting.charts import Curve, interval_chart, line_chart, precision_recall_chart
-from dseg.reporting.galleries import nothing
+from dseg.reporting.figures.charts import Curve, interval_chart, line_chart, precision_recall_chart
+from dseg.reporting.figures.galleries import nothing
 from dseg.reporting.summary import Estimate, Kind, Summary
 from dseg.settings.masks import MASK_RECORDING
 from dseg.settings.run import Settings
