@@ -9,7 +9,7 @@ import base64
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -105,6 +105,25 @@ def changed_by_hand(
             if right is None or _md5(path) != right:
                 changed[path] = right
     return changed
+
+
+def exchanged(inputs: Iterable[str], outputs: Iterable[str]) -> list[Path]:
+    """The files that were put in the place of what a stage has read, with an older time.
+
+    Snakemake goes by times, and would take the outputs for those of the new files. When a file
+    came to its place is known all the same: no program can set that time.
+
+    Args:
+        inputs: Files and folders that DVC says have changed.
+        outputs: Of the stage, files and folders.
+    """
+    made = max((path.stat().st_mtime for path in _files(outputs)), default=float("inf"))
+    return [path for path in _files(inputs) if path.stat().st_mtime <= made < path.stat().st_ctime]
+
+
+def _files(paths: Iterable[str]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        yield from (each for each in [path, *path.rglob("*")] if each.is_file())
 
 
 def has_computed() -> bool:

@@ -30,6 +30,7 @@ from dseg.orchestration.dvc import derive, dvc_file, jobs_of, reason
 from dseg.orchestration.plan import HELD, Plan, run_lock
 from dseg.orchestration.records import (
     changed_by_hand,
+    exchanged,
     has_computed,
     locked_outputs,
     restore,
@@ -97,6 +98,7 @@ def _reproduce(plan: Plan) -> None:
         changes = _changes(file)
     if _mend(plan, stages, changes, outputs, lock, whole):
         changes = _changes(file)
+    _renew_exchanged(stages, changes)
     pending = _pending(plan, TARGETS)
     if pending and _mark_fresh(plan, [stages[name] for name in fresh_stages(stages, changes)]):
         pending = _pending(plan, TARGETS)
@@ -174,6 +176,17 @@ def _mend(
         else:
             path.unlink(missing_ok=True)
     return bool(changed)
+
+
+def _renew_exchanged(stages: Mapping[str, Stage], changes: Mapping[str, Sequence[Any]]) -> None:
+    """Give inputs that were exchanged for older files the time at which that was done."""
+    made = {out for stage in stages.values() for out in stage.outs}
+    for name, entries in changes.items():
+        for entry in entries if name in stages else ():
+            kinds = entry.get("changed deps", {}) if isinstance(entry, dict) else {}
+            changed = [path for path, what in kinds.items() if what == "modified"]
+            for path in exchanged({*changed} - made, stages[name].outs):
+                os.utime(path)
 
 
 def _show(plan: Plan, lock: Path) -> bool:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dseg.errors import DsegError
 from dseg.orchestration.records import (
     RECORDS,
     changed_by_hand,
+    exchanged,
     has_computed,
     locked_outputs,
     restore,
@@ -55,6 +57,21 @@ def write(path: str, data: bytes, time: float, *, record: bool = True) -> None:
 def changed(cache: Path, *, locked: bool = True, since: float = 200.0):
     lock = {OUT: f"{md5(b'list')}.dir"} if locked else {}
     return changed_by_hand([OUT], lock, cache, since)
+
+
+def test_an_input_exchanged_for_an_older_file_is_noticed(tmp_path):
+    made, old, edited, source = (tmp_path / name for name in ("made", "old", "edited", "source"))
+    past = time.time() - 1000
+    made.mkdir()
+    write(f"{made}/0", b"out", past, record=False)
+    write(str(old), b"from a backup", past - 1000, record=False)
+    write(str(edited), b"later than what was made", past + 500, record=False)
+    source.mkdir()
+    old.rename(source / "old")
+    assert exchanged([str(source), str(edited)], [str(made)]) == [source / "old"]
+    assert exchanged([str(source)], [str(tmp_path / "nothing")]) == []
+    write(f"{made}/1", b"made anew", time.time() + 10, record=False)
+    assert exchanged([str(source)], [str(made)]) == []
 
 
 def test_a_folder_where_nothing_was_computed_is_known(cache):
