@@ -90,6 +90,14 @@ def run(
     if masks is None or boxes is not None:
         if masks is not None or images is not None or boxes is None:
             raise DsegError("give either --masks FOLDER (and --images FOLDER) or --boxes FOLDER")
+        of_masks = {
+            "--protocol": tuple(protocol) != tuple(PROTOCOLS),
+            "--mode": tuple(mode) != MODES,
+            "--postprocessing": bool(postprocessing),
+            "--truth": truth != TRUTHS[0],
+        }
+        for option in (option for option, given in of_masks.items() if given):
+            raise DsegError(f"{option} is for masks: leave it out with --boxes")
         score_boxes(_named(predictions, suffix), boxes, layout, threshold, out)
         return
     chosen = tuple(postprocessing) or (POSTPROCESSING if images else ("none",))

@@ -36,6 +36,7 @@ def test_boxes_are_scored_outside_a_run(voc: Path, capsys: pytest.CaptureFixture
     assert (voc / "out" / "corloc.csv").read_text() == "id,hit\na,1\nb,0\n"
     for more, words in (
         (["--masks", str(voc)], "give either --masks"),
+        (["--protocol", "curve"], "--protocol is for masks: leave it out with --boxes"),
         (["--layout", "saliency"], "--layout saliency: expected one of voc, coco"),
     ):
         assert main(["score", *options, *more]) == 2
