@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alembic.script import ScriptDirectory
-
 import dseg
 from dseg.errors import DsegError
 from dseg.files import file_hash, locked
@@ -158,11 +156,8 @@ def check_store(store: Path, experiment: str) -> None:
             version = database.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
         raise DsegError(f"{store}: not a database of MLflow ({error}); {aside}") from error
-    spec = importlib.util.find_spec("mlflow")  # the package itself takes seconds to import
-    assert spec is not None and spec.origin is not None
-    migrations = Path(spec.origin).parent / "store" / "db_migrations"
-    newest = ScriptDirectory(str(migrations)).get_current_head()
-    if version is None or version[0] != newest:
+    newest = _schema()
+    if version is None or newest not in (None, version[0]):
         raise DsegError(
             f"{store}: made by another version of MLflow: `mlflow db upgrade sqlite:///{store}` "
             f"brings an older one up to date, or {aside}"
@@ -172,6 +167,22 @@ def check_store(store: Path, experiment: str) -> None:
             f"{store}: the experiment {experiment!r} was deleted: restore it (`mlflow experiments "
             "restore`), or name another as tracking.experiment"
         )
+
+
+def _schema() -> str | None:
+    """The version of the store's tables that this MLflow works with, if it can be told.
+
+    Of its migrations, the one that no other builds on; read as text, since the package takes
+    seconds to import.
+    """
+    spec = importlib.util.find_spec("mlflow")
+    assert spec is not None and spec.origin is not None
+    scripts = (Path(spec.origin).parent / "store/db_migrations/versions").glob("*.py")
+    text = "\n".join(script.read_text(encoding="utf-8") for script in scripts)
+    made = {*re.findall(r"^revision = ['\"](\w+)", text, re.MULTILINE)}
+    built_on = {*re.findall(r"^down_revision = ['\"](\w+)", text, re.MULTILINE)}
+    newest = made - built_on
+    return newest.pop() if len(newest) == 1 else None
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
