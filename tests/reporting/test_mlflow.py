@@ -138,7 +138,8 @@ def test_content_hash_sees_files_and_not_their_place(reproduction, tmp_path):
     assert same.content_hash() != reproduction.content_hash()
 
 
-def test_nothing_is_written_outside_the_store(store):
+def test_nothing_is_written_outside_the_store(store, reproduction):
+    log(reproduction, experiment="first", store=store)
     assert {path.name.split(".")[0] for path in store.parent.iterdir()} == {"mlflow", "mlruns"}
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     with sqlite3.connect(store) as database:
@@ -148,8 +149,9 @@ def test_nothing_is_written_outside_the_store(store):
 
 @pytest.fixture
 def own(store, reproduction, tmp_path):
-    """A store of its own, in a folder of its own, that holds one reproduction."""
-    log(reproduction, experiment="own", store=store)
+    """A store in a folder of its own, with two experiments."""
+    for experiment in ("own", "of others"):
+        log(reproduction, experiment=experiment, store=store)
     folder = tmp_path / "a checkout"
     folder.mkdir()
     shutil.copyfile(store, folder / store.name)
