@@ -1,59 +1,118 @@
-"""The profile `sd15-mini` to its very end: a model of its layout, photographs, and few of each."""
+"""The full-size profiles to their very end: a model of their layout, photographs, few of each."""
 
+import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 from test_workflow import copy_of_working_tree
 
 pytest_plugins = ("tiny_pipeline",)
 pytestmark = pytest.mark.slow
-PROFILE = "sd15-mini"
 IMAGES = 6
 # Sizes alone, shards that hold all, since starting a job costs more than its images here, and a
 # filter that lets pass what random weights make.
-SMALLER = {
+SMALLER: dict[str, dict[str, Any]] = {
     "model": {"revision": None, "dtype": "float32", "device": "cpu"},
     "prompts": {"count": IMAGES},
     "synthesis": {"steps": 4, "items_per_shard": IMAGES},
     "attention": {"timesteps": [0.0, 1.0], "neighbours": 8},
     "recording": {"timesteps": [0.2], "items_per_shard": IMAGES},
-    "attentioncut": {"area": [0.0, 1.0], "border": 1.0, "focus": 0.0},
+    "attentioncut": {"area": [0.0, 1.0], "border": 1.0, "focus": 0.0, "size": 32},
     "inversion": {"steps": 10, "timesteps": [0.0, 0.1], "items_per_shard": IMAGES},
     "head": {"width": 8, "epochs": 1, "batch_size": 2, "seeds": 2, "validation_fraction": 0.34},
 }
 
 
+def saliency(root: Path, photos: Path) -> None:
+    """Photographs of SOD with their masks."""
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(parents=True)
+    for image in sorted((photos / "sod" / "images").iterdir())[:IMAGES]:
+        (mask,) = (photos / "sod" / "masks").glob(f"{image.stem}.*")
+        shutil.copyfile(image, root / "images" / image.name)
+        shutil.copyfile(mask, root / "masks" / mask.name)
+
+
+def voc(root: Path, photos: Path) -> None:
+    """Photographs of VOC with their boxes, and the list of them."""
+    images = sorted((photos / "voc2012_100" / "images").iterdir())[:IMAGES]
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    for image in images:
+        shutil.copyfile(image, root / "JPEGImages" / image.name)
+        described = photos / "voc2012_100" / "Annotations" / f"{image.stem}.xml"
+        shutil.copyfile(described, root / "Annotations" / described.name)
+    names = "".join(f"{image.stem}\n" for image in images)
+    (root / "ImageSets/Main/trainval.txt").write_text(names)
+
+
+def coco(root: Path, photos: Path) -> None:
+    """Photographs of VOC again, as COCO has them: all boxes in one file."""
+    (root / "train2014").mkdir(parents=True)
+    (root / "annotations").mkdir()
+    images, boxes = [], []
+    for number, image in enumerate(sorted((photos / "voc2012_100" / "images").iterdir())[:IMAGES]):
+        shutil.copyfile(image, root / "train2014" / image.name)
+        width, height = Image.open(image).size
+        said = {"id": number, "file_name": image.name, "width": width, "height": height}
+        images.append(said)
+        boxes.append({"image_id": number, "iscrowd": 0, "bbox": [9, 9, width / 2, height / 2]})
+    text = json.dumps({"images": images, "annotations": boxes})
+    (root / "annotations/instances_train2014.json").write_text(text)
+    names = "".join(f"train2014/{image['file_name']}\n" for image in images)
+    (root / "coco_20k_filenames.txt").write_text(names)
+
+
+LAYOUTS: dict[str, Callable[[Path, Path], None]] = {"saliency": saliency, "voc": voc, "coco": coco}
+
+
 @pytest.fixture
-def clone(root: Path, shared: Path, tiny_sd15: Path, tmp_path: Path):
-    """A clone whose profile has the model of random weights, and photographs as its benchmark."""
+def clone(profile: str, root: Path, shared: Path, tiny_sd15: Path, tmp_path: Path):
+    """A clone whose profile has the model of random weights, and photographs as its benchmarks."""
     clone = copy_of_working_tree(root, tmp_path / "clone")
-    file = clone.folder / "workflow/profiles" / PROFILE / "params.yaml"
+    file = clone.folder / "workflow/profiles" / profile / "params.yaml"
     params = yaml.safe_load(file.read_text())
     for section, values in SMALLER.items():
         params[section] = params.get(section, {}) | values
     params["model"]["path"] = str(tiny_sd15)
-    (benchmark,) = params["benchmarks"].values()
-    benchmark |= {"images": IMAGES, "limit": IMAGES - 1}
+    for benchmark in params["benchmarks"].values():
+        benchmark |= {"images": IMAGES, "limit": IMAGES - 1}
+        LAYOUTS[benchmark["layout"]](clone.folder / benchmark["root"], shared / "data")
+    for variant in params["variants"].values():
+        if "pairs" in variant.get("head", {}):
+            variant["head"]["pairs"] = IMAGES - 1
     file.write_text(yaml.safe_dump(params))
     names = clone.folder / params["prompts"]["classes"]["file"]
     names.parent.mkdir(parents=True)
     names.write_text("starfish\ndonut\nmoon\ndaisy\nfish\nkey\n")
-    sod = shared / "data" / "sod"
-    for kind in ("images", "masks"):
-        target = clone.folder / benchmark["root"] / kind
-        target.mkdir(parents=True)
-        for image in sorted((sod / "images").iterdir())[:IMAGES]:
-            (found,) = (sod / kind).glob(f"{image.stem}.*")
-            shutil.copyfile(found, target / found.name)
-    clone.env["PROFILE"] = PROFILE
+    clone.env["PROFILE"] = profile
     return clone
 
 
-def test_it_ends_with_tables_a_report_and_nothing_left_to_do(clone) -> None:
+TABLES = ("saliency", "saliency-benchmarks")
+
+
+@pytest.mark.parametrize(
+    ("profile", "tables"),
+    [
+        ("sd15-mini", TABLES),
+        pytest.param(
+            "sd15",
+            (*TABLES, "localisation", "localisation-benchmarks", "pairs"),
+            marks=pytest.mark.every_profile,
+        ),
+    ],
+)
+def test_it_ends_with_tables_a_report_and_nothing_left_to_do(
+    clone, profile: str, tables: Sequence[str]
+) -> None:
     clone.call("bash", "workflow/reproduce.sh")
-    results = clone.folder / "results" / PROFILE
-    for name in ("tables/saliency.csv", "tables/saliency-benchmarks.csv", "report.html"):
+    results = clone.folder / "results" / profile
+    for name in (*(f"tables/{table}.csv" for table in tables), "report.html"):
         assert (results / name).is_file(), sorted(results.rglob("*"))
     assert "nothing to be done" in clone.call("bash", "workflow/reproduce.sh").stdout
