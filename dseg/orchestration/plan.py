@@ -29,7 +29,7 @@ from dseg.settings.profiles import (
     profile_params,
 )
 from dseg.settings.reading import load_settings
-from dseg.settings.run import WORLD, Settings
+from dseg.settings.run import ORACLE_MASKS, WORLD, Settings
 from dseg.settings.sections import sections
 
 # glibc gives freed memory back at once and takes it again at the next step: 40,000 page faults a
@@ -228,8 +228,12 @@ class Plan(RunShards):
 
     @property
     def splits(self) -> list[str]:
-        """The splits of the embedded world to render."""
-        return list(self.settings.world.images)
+        """The splits of the embedded world that something in the run reads."""
+        roots = [benchmark.root for benchmark in self.settings.benchmarks.values()]
+        splits = [root.removeprefix(WORLD) for root in roots if root.startswith(WORLD)]
+        if any(folder.endswith(f"/{ORACLE_MASKS}") for folder in self.needed()):
+            splits.append("val")  # on which the oracle is measured
+        return list(dict.fromkeys(splits))
 
     def one_of(self, names: Iterable[str], but: str = "") -> str:
         """The pattern of a wildcard that is one of these names, and not `but`."""

@@ -199,6 +199,19 @@ def test_an_oracle_is_asked_only_where_the_settings_say_so(checkout):
     assert learnt == plan.needed()[folder] == plan.shards(folder)
 
 
+def test_only_the_splits_that_are_read_are_rendered(checkout):
+    params = checkout / "params.yaml"
+    values = yaml.safe_load(params.read_text())
+    values["benchmarks"] = {"own": {"layout": "saliency", "root": "data/own", "images": 4}}
+    params.write_text(yaml.safe_dump(values))
+    assert Plan("embedded").splits == []
+    change(params, "instruments", scored=10)
+    assert Plan("embedded").splits == ["val"]
+    test = {"layout": "saliency", "root": "world/test", "images": values["world"]["images"]["test"]}
+    change(params, "benchmarks", seen=test)
+    assert Plan("embedded").splits == ["test", "val"]
+
+
 def test_scoring_more_images_trains_no_instrument_again(checkout):
     before = (checkout / Plan("embedded").stamp("instruments")).read_text()
     change(checkout / "params.yaml", "instruments", scored=100)
