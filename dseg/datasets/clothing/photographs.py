@@ -41,7 +41,7 @@ LEFT_OUT = ("Not sure", "Skip", "Other")
 _COLUMNS = ("image", "sender_id", "label")
 _MOST_BYTES = 2**22  # of the table; the published one has 0.3 MB
 _ID, _SENDER = re.compile(r"[0-9A-Za-z][\w-]{0,99}", re.ASCII), re.compile(r"\d{1,9}", re.ASCII)
-_AGAIN = "restore it, or download and prepare `clothing` again"
+_AGAIN = "restore it, or empty the folder, then download and prepare `clothing` again"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dseg.datasets.clothing.photographs import open_clothing
 from dseg.datasets.opening import LAYOUTS, Samples
 from dseg.datasets.public.catalogue import Benchmark, Source
 from dseg.datasets.public.download import fetch
@@ -25,6 +26,7 @@ from dseg.errors import DsegError
 from dseg.files import file_hash
 from dseg.progress import track
 
+READERS = {**LAYOUTS, "clothing": open_clothing}
 State = Literal["absent", "partly downloaded", "downloaded", "unpacked", "prepared"]
 
 
@@ -49,11 +51,25 @@ class Store:
         """Where a fetched file lies."""
         return self.folder / source.name
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it is unpacked from, in this order: copies that lie there, then what is fetched."""
+        copies = (copy for copy in self.benchmark.copies if self.file(copy).is_file())
+        return (*copies, *self.benchmark.sources)
+
     def has(self, source: Source) -> bool:
         """Whether what an archive is fetched for is unpacked already."""
         return bool(source.parts) and all(
             (self.folder / place).exists() for place in source.parts.values()
         )
+
+    def needs(self, source: Source) -> bool:
+        """Whether a file must still be fetched: neither it nor all that is in it lies there."""
+        copies = [copy for copy in self.sources if copy in self.benchmark.copies]
+        packed = {place for copy in copies for place in copy.parts.values()}
+        lacking = (place for place in source.parts.values() if not (self.folder / place).exists())
+        there = bool(source.parts) and packed.issuperset(lacking)
+        return not there and not self.file(source).exists()
 
     @property
     def unpacked(self) -> bool:
@@ -70,11 +86,12 @@ def find_state(store: Store) -> State:
     if store.unpacked:
         return "unpacked"
     sources = store.benchmark.sources
-    there = [store.file(source).is_file() or store.has(source) for source in sources]
+    there = [not store.needs(source) for source in sources]
     if sources and all(there):
         return "downloaded"
     begun = any(part_of(store.file(source)).is_file() for source in sources)
     begun |= any((store.folder / place).exists() for place in store.benchmark.holds)
+    begun |= len(store.sources) > len(sources)
     return "partly downloaded" if begun or any(there) else "absent"
 
 
@@ -108,9 +125,9 @@ def obtain(store: Store, *, timeout: float, pause: float = 1.0) -> None:
             f"{' and '.join(store.benchmark.holds)} into {store.folder} yourself (see "
             f"{store.benchmark.page}), then prepare it"
         )
-    for source in store.benchmark.sources:
+    for source in store.sources:
         path = store.file(source)
-        if not path.exists() and not store.has(source):
+        if store.needs(source):
             fetch(source.address, part_of(path), timeout=timeout, pause=pause)
             check_file(store, source, part_of(path))
             part_of(path).replace(path)
@@ -140,12 +157,17 @@ def open_store(store: Store) -> Samples:
             f"{folder}: no such folder; download {benchmark.name}, or put {holds} of "
             f"{benchmark.title} there ({benchmark.page})"
         )
-    samples = LAYOUTS[benchmark.layout](folder)
+    samples = READERS[benchmark.layout](folder)
     if len(samples) != benchmark.images:
         raise DsegError(
             f"{folder}: has {len(samples)} images where {benchmark.title} has {benchmark.images}; "
-            "restore the others or, if they are your own images, name this folder under "
-            "`benchmarks` in a profile instead"
+            "restore the others"
+            + (
+                " or, if they are your own images, name this folder under `benchmarks` in a "
+                "profile instead"
+                if benchmark.scored
+                else ""
+            )
         )
     return samples
 
@@ -212,7 +234,7 @@ def find_defects(store: Store) -> Iterator[str]:
     if not hashes.files and not hashes.contents:
         yield f"{store.folder}: nothing is recorded of it yet; download or prepare it first"
         return
-    for source in store.benchmark.sources:
+    for source in store.sources:
         path = store.file(source)
         if path.is_file() and source.name in hashes.files:
             try:
@@ -221,7 +243,7 @@ def find_defects(store: Store) -> Iterator[str]:
                 yield str(error)
         elif path.is_file():
             yield f"{path}: not recorded yet; download the benchmark again to check and record it"
-        elif not hashes.contents and not store.has(source):
+        elif not hashes.contents and store.needs(source):
             yield f"{path}: no such file; download the benchmark again"
     label = f"checking {store.benchmark.name}"
     for name, recorded in track(hashes.contents.items(), label, len(hashes.contents)):
