@@ -1,10 +1,13 @@
 """A tiny data set of clothes in the layout of the published one."""
 
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from dseg.datasets.clothing.photographs import Photograph, read_photographs
 
 Row = tuple[str, object, str]
 """Image, sender and label of a row of the table."""
@@ -35,3 +38,14 @@ def write_clothing(folder: Path, rows: Iterable[Row] = ROWS) -> Path:
         pixels = rng.integers(0, 256, (8, 6, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "images" / f"{name}.jpg")
     return folder
+
+
+def published_photographs(shared: Path, folder: Path) -> tuple[Photograph, ...]:
+    """What the published table says of its photographs, whose files are empty here."""
+    given = shared / "data" / "clothing"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images.csv").symlink_to(given / "images.csv")
+    with zipfile.ZipFile(given / "images.zip") as packed:
+        for name in packed.namelist():
+            (folder / "images" / name).touch()
+    return read_photographs(folder)
