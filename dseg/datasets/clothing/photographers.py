@@ -72,7 +72,7 @@ def draw_to_mask(photographs: Iterable[Photograph]) -> dict[str, str]:
 
 
 def read_to_mask() -> dict[str, str]:
-    """The list of `draw_to_mask` that was drawn before any of the photographs was looked at."""
+    """The list that `draw_to_mask` made of the published photographs, before any was masked."""
     with TO_MASK_LIST.open(newline="", encoding="utf-8") as file:
         return {row["id"]: row["split"] for row in csv.DictReader(file)}
 

@@ -1,5 +1,6 @@
 """Splits by photographer, and what is drawn of them to be masked by hand."""
 
+import runpy
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -103,3 +104,9 @@ def test_what_is_drawn_depends_on_ids_alone() -> None:
     # Of a split that has another photograph, that one alone may come in the place of one.
     more = Photograph("more", "hat", photographs[0].sender, Path("more"))
     assert set(draw_to_mask([*photographs, more])) - set(drawn) <= {"more"}
+
+
+def test_the_page_has_their_numbers(root: Path, published: tuple[Photograph, ...]) -> None:
+    table = runpy.run_path(str(root / "docs" / "clothing.py"))["describe_splits"](published)
+    assert table.count("\n") > len(TO_MASK)
+    assert table in (root / "docs" / "benchmarks.md").read_text(encoding="utf-8")
