@@ -236,7 +236,8 @@ _ALL = (
         ),
         (FOLDER, TABLE),
         lists=(TABLE,),
-        copies=(Source(f"{FOLDER}.zip", "", parts={"": FOLDER}),),  # beside the table
+        # Beside the table; the photographs lie in a folder in it, or in none.
+        copies=(Source(f"{FOLDER}.zip", "", parts={FOLDER: FOLDER, "": FOLDER}),),
         sums={TABLE: "35f08c1442351037b262cc7398368c9cacfb6d8e6a013780f7f2211ab856cb34"},
     ),
 )

@@ -49,12 +49,12 @@ def get(store: Store) -> None:
     obtain(store, timeout=5, pause=0.001)
 
 
-def pack_copy(images: Iterable[Path], folder: Path) -> Path:
-    """Photographs as copies hand them on: in an archive without a folder."""
+def pack_copy(images: Iterable[Path], folder: Path, inside: str = "") -> Path:
+    """Photographs as copies hand them on: in an archive, mostly without a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / "images.zip", "w") as packed:
         for path in images:
-            packed.write(path, path.name)
+            packed.write(path, f"{inside}{path.name}")
     return folder
 
 
@@ -76,11 +76,12 @@ def test_from_the_public_archive(store: Store, server: Loopback) -> None:
     assert is_whole(store)
 
 
+@pytest.mark.parametrize("inside", ["", "images/", "photographs of mine/images/"])
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_copy_is_taken_over(
-    store: Store, server: Loopback, original: Path, tmp_path: Path, linked: bool
+    store: Store, server: Loopback, original: Path, tmp_path: Path, linked: bool, inside: str
 ) -> None:
-    copy = pack_copy((original / "images").iterdir(), tmp_path / "copy")
+    copy = pack_copy((original / "images").iterdir(), tmp_path / "copy", inside)
     write_table(copy)
     store.folder.mkdir(parents=True)
     for path in copy.iterdir():
