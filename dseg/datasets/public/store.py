@@ -1,4 +1,4 @@
-"""A benchmark's folder on this disk: fetch its files, take over those that are there, check them.
+"""A data set's folder on this disk: fetch its files, take over those that are there, check them.
 
 Files lie in ``<root>/<name>/`` under the publisher's names, what they unpack to beside them, and
 the record of hashes in ``<root>/<name>.hashes.json``.
@@ -32,7 +32,7 @@ State = Literal["absent", "partly downloaded", "downloaded", "unpacked", "prepar
 
 @dataclass(frozen=True)
 class Store:
-    """One benchmark and the folder that has the folders of all benchmarks."""
+    """One data set and the folder that has the folders of all."""
 
     benchmark: Benchmark
     root: Path
@@ -52,10 +52,14 @@ class Store:
         return self.folder / source.name
 
     @property
+    def copies(self) -> tuple[Source, ...]:
+        """Archives that somebody put there in place of what is fetched."""
+        return tuple(copy for copy in self.benchmark.copies if self.file(copy).is_file())
+
+    @property
     def sources(self) -> tuple[Source, ...]:
-        """What it is unpacked from, in this order: copies that lie there, then what is fetched."""
-        copies = (copy for copy in self.benchmark.copies if self.file(copy).is_file())
-        return (*copies, *self.benchmark.sources)
+        """What it is unpacked from, in this order: copies, then what is fetched."""
+        return (*self.copies, *self.benchmark.sources)
 
     def has(self, source: Source) -> bool:
         """Whether what an archive is fetched for is unpacked already."""
@@ -65,8 +69,7 @@ class Store:
 
     def needs(self, source: Source) -> bool:
         """Whether a file must still be fetched: neither it nor all that is in it lies there."""
-        copies = [copy for copy in self.sources if copy in self.benchmark.copies]
-        packed = {place for copy in copies for place in copy.parts.values()}
+        packed = {place for copy in self.copies for place in copy.parts.values()}
         lacking = (place for place in source.parts.values() if not (self.folder / place).exists())
         there = bool(source.parts) and packed.issuperset(lacking)
         return not there and not self.file(source).exists()
@@ -91,7 +94,7 @@ def find_state(store: Store) -> State:
         return "downloaded"
     begun = any(part_of(store.file(source)).is_file() for source in sources)
     begun |= any((store.folder / place).exists() for place in store.benchmark.holds)
-    begun |= len(store.sources) > len(sources)
+    begun |= bool(store.copies)
     return "partly downloaded" if begun or any(there) else "absent"
 
 
@@ -242,9 +245,9 @@ def find_defects(store: Store) -> Iterator[str]:
             except DsegError as error:
                 yield str(error)
         elif path.is_file():
-            yield f"{path}: not recorded yet; download the benchmark again to check and record it"
+            yield f"{path}: not recorded yet; download it again to check and record it"
         elif not hashes.contents and store.needs(source):
-            yield f"{path}: no such file; download the benchmark again"
+            yield f"{path}: no such file; download the data set again"
     label = f"checking {store.benchmark.name}"
     for name, recorded in track(hashes.contents.items(), label, len(hashes.contents)):
         path = store.folder / name
