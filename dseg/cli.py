@@ -65,10 +65,10 @@ COMMANDS = {
     "export": ("commands.export", "run", "a trained head -> a folder that segments by itself"),
     "score": ("commands.score", "run", "folders of soft masks and true masks -> all scores"),
     "model": ("commands.model", "run", "a base model: fetch it, load it, say what it is"),
-    "data list": ("commands.data", "show", "public benchmarks, and how far each is on this disk"),
-    "data download": ("commands.data", "download", "fetch benchmarks, or go on fetching them"),
-    "data prepare": ("commands.data", "prepare", "unpack benchmarks and check them as a whole"),
-    "data verify": ("commands.data", "verify", "hold benchmarks against their recorded hashes"),
+    "data list": ("commands.data", "show", "public data sets, and how far each is on this disk"),
+    "data download": ("commands.data", "download", "fetch data sets, or go on fetching them"),
+    "data prepare": ("commands.data", "prepare", "unpack data sets and check them as a whole"),
+    "data verify": ("commands.data", "verify", "hold data sets against their recorded hashes"),
     "data classes": ("datasets.public.class_lists", "fetch", "fetch a public list of class names"),
     **{
         f"stage {name}": (f"stages.{name.replace('-', '_')}", "run", purpose)

@@ -1,4 +1,4 @@
-"""The commands `data list`, `download`, `verify` and `prepare`: public benchmarks on this disk."""
+"""The commands `data list`, `download`, `verify` and `prepare`: public data sets on this disk."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ _HEADINGS = ("name", "images", "download", "layout", "state", "folder")
 
 
 def show(root: Path = ROOT) -> None:
-    """List the public benchmarks: how large they are, and how far they are on this disk.
+    """List the public data sets: how large they are, and how far they are on this disk.
 
     Args:
-        root: The folder that has the benchmarks' folders.
+        root: The folder that has the data sets' folders.
 
     Raises:
         DsegError: A record of hashes is broken.
@@ -34,20 +34,20 @@ def show(root: Path = ROOT) -> None:
 
 
 def download(names: Sequence[str], /, root: Path = ROOT, timeout: float = 60.0) -> int:
-    """Fetch the files of benchmarks; go on where an earlier call ended.
+    """Fetch the files of data sets; go on where an earlier call ended.
 
     Files that are there are checked and taken over.
 
     Args:
-        names: Benchmarks, as `data list` has them, or all.
-        root: The folder that has the benchmarks' folders.
+        names: Data sets, as `data list` has them, or all.
+        root: The folder that has the data sets' folders.
         timeout: Seconds without a byte after which a connection counts as cut.
 
     Returns:
         0, or 1 if one of them is not whole.
 
     Raises:
-        DsegError: There is no such benchmark.
+        DsegError: There is no such data set.
     """
 
     def get(store: Store) -> None:
@@ -58,26 +58,33 @@ def download(names: Sequence[str], /, root: Path = ROOT, timeout: float = 60.0) 
 
 
 def prepare(names: Sequence[str], /, root: Path = ROOT) -> int:
-    """Unpack benchmarks, check that they are complete and that every image can be read.
+    """Unpack data sets, check that they are complete and that every image can be read.
 
     Args:
-        names: Benchmarks, as `data list` has them, or all.
-        root: The folder that has the benchmarks' folders.
+        names: Data sets, as `data list` has them, or all.
+        root: The folder that has the data sets' folders.
 
     Returns:
         0, or 1 if one of them is not ready to be used.
 
     Raises:
-        DsegError: There is no such benchmark.
+        DsegError: There is no such data set.
     """
 
     def make(store: Store) -> None:
         benchmark = store.benchmark
         empty = prepare_store(store)
-        print(
-            f"{benchmark.name}: prepared; under `benchmarks` in a profile:\n  {benchmark.name}: "
-            f"{{layout: {benchmark.layout}, root: {store.folder}, images: {benchmark.images}}}"
-        )
+        if benchmark.scored:
+            print(
+                f"{benchmark.name}: prepared; under `benchmarks` in a profile:\n"
+                f"  {benchmark.name}: {{layout: {benchmark.layout}, root: {store.folder}, "
+                f"images: {benchmark.images}}}"
+            )
+        else:
+            print(
+                f"{benchmark.name}: prepared; {benchmark.images} photographs with labels to learn "
+                "from, which no mask or box can be scored on"
+            )
         if empty is not None and benchmark.empty is not None and empty != benchmark.empty:
             print(
                 f"note: {empty} of its masks are empty, where {benchmark.empty} are known to be: "
@@ -88,17 +95,17 @@ def prepare(names: Sequence[str], /, root: Path = ROOT) -> int:
 
 
 def verify(names: Sequence[str], /, root: Path = ROOT) -> int:
-    """Hold every file of benchmarks against the hashes recorded when it was first whole.
+    """Hold every file of data sets against the hashes recorded when it was first whole.
 
     Args:
-        names: Benchmarks, as `data list` has them, or all.
-        root: The folder that has the benchmarks' folders.
+        names: Data sets, as `data list` has them, or all.
+        root: The folder that has the data sets' folders.
 
     Returns:
         0, or 1 if a file is missing or differs; each is named.
 
     Raises:
-        DsegError: There is no such benchmark.
+        DsegError: There is no such data set.
     """
 
     def check(store: Store) -> None:

@@ -82,7 +82,7 @@ def test_one_that_fails_does_not_stop_the_others(
 
 def test_unknown_names_and_no_names(root: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["data", "verify", "voc", "--root", root]) == 2
-    assert "no benchmark 'voc'" in capsys.readouterr().err
+    assert "no data set 'voc'" in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
         cli.main(["data", "download"])
     assert end.value.code == 2

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from made_clothing import write_clothing
 from PIL import Image
 from tiny_pipeline import build_tiny_pipeline
 
@@ -30,6 +31,7 @@ from dseg.base_model.pipeline import load_pipeline
 from dseg.commands import score
 from dseg.commands.plan import read_calibration
 from dseg.datasets.class_names import read_class_names
+from dseg.datasets.clothing.photographs import read_photographs
 from dseg.datasets.masks import read_mask
 from dseg.datasets.opening import open_benchmark
 from dseg.datasets.public.download import read_note
@@ -179,6 +181,15 @@ def coco(folder: Path) -> Made:
     return [described, folder / listed], lambda _: list(open_benchmark("coco", folder))
 
 
+def clothing(folder: Path) -> Made:
+    write_clothing(folder)
+
+    def read(_: Path) -> object:
+        return [photograph.square(4) for photograph in read_photographs(folder)]
+
+    return _files(folder), read
+
+
 def class_names(folder: Path) -> Made:
     paths = [folder / "names.txt", folder / "names.json"]
     _write(paths[0], "moon\nfish\n")
@@ -301,6 +312,7 @@ READERS: dict[str, Callable[[Path], Made]] = {
     **{"checkpoint": checkpoint, "model files": model_files, "model": model},
     **{"exported head": exported_head, "photo": photo, "mask": mask},
     **{"image of a benchmark": benchmark_image, "VOC folder": voc, "COCO folder": coco},
+    "clothes": clothing,
     **{"class names": class_names, "archive": archive, "hashes": hashes},
     **{"note of a download": download_note, "dvc.lock": dvc_lock, "records of a run": run_records},
     **{"stamp": stamp, "source file": source, "calibration": calibration, "quality": quality},

@@ -1,4 +1,4 @@
-"""The public benchmarks: where their files are fetched, and what they hold once unpacked.
+"""The public data sets: where their files are fetched, and what they hold once unpacked.
 
 Addresses are the publishers' own. Sizes and MD5 sums stand here only where they are widely
 published (torchvision, pysaliency and the COCO site's own tags name the same); what is not known
@@ -8,7 +8,9 @@ is recorded at the first successful download instead, see `dseg.datasets.public.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dseg.datasets.clothing.photographs import FOLDER, TABLE
 from dseg.datasets.coco import LIST
+from dseg.datasets.opening import LAYOUTS
 from dseg.errors import DsegError
 
 
@@ -22,7 +24,8 @@ class Source:
         size: Its bytes, if known for certain.
         md5: Its MD5 sum, if published; our own record is of SHA-256.
         parts: What to take of an archive: folders or files in it -> their places in the
-            benchmark's folder. They are found at any depth. Empty for a file used as it is.
+            benchmark's folder. They are found at any depth, and "" is all of it. Empty for a file
+            used as it is.
         only: A list of files in the benchmark's folder: nothing else is taken of the archive.
     """
 
@@ -36,18 +39,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark.
+    """One public data set: a benchmark, or photographs with labels alone.
 
     Attributes:
         name: What it is called here; also its folder.
         title: What its authors call it.
-        layout: How its files lie once prepared, a key of `dseg.datasets.LAYOUTS`.
+        layout: How its files lie once prepared, a key of `dseg.datasets.public.store.READERS`.
         images: How many images it has.
         page: Its home page, where its terms are.
         sources: What is fetched; none where no public address has it in this layout.
-        holds: Folders that it consists of once prepared.
+        holds: Folders and files that it consists of once prepared.
+        lists: Files in its folder that are read besides images, masks and boxes.
         graded: Its masks are grades of agreement: those above one half become the foreground.
         empty: How many of its masks are empty, if known.
+        copies: Archives in which parts of it are handed on: taken where they lie in its folder,
+            never fetched.
+        sums: Files in its folder once prepared -> their SHA-256, where that is known.
     """
 
     name: str
@@ -57,14 +64,24 @@ class Benchmark:
     page: str
     sources: tuple[Source, ...]
     holds: tuple[str, ...]
+    lists: tuple[str, ...] = ()
     graded: bool = False
     empty: int | None = None
+    copies: tuple[Source, ...] = ()
+    sums: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> bool:
+        """Whether masks can be scored on it; photographs with labels alone are to learn from."""
+        return self.layout in LAYOUTS
 
 
 _ECSSD = "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/"
 _DUT = "http://saliencydetection.net/"
 _VOC = "http://host.robots.ox.ac.uk/pascal/VOC/"
 _COCO = "http://images.cocodataset.org/"
+_CLOTHING = "https://github.com/alexeygrigorev/clothing-dataset"
+_CLOTHING_COMMIT = "7ed86a9cc56763b6acb35e41cb35184e43a5d218"
 
 
 def _voc(year: int, images: int, date: str, size: int, md5: str) -> Benchmark:
@@ -73,7 +90,14 @@ def _voc(year: int, images: int, date: str, size: int, md5: str) -> Benchmark:
     parts = {f"VOC{year}/{folder}": folder for folder in folders}
     source = Source(name, page + name, size, md5, parts)
     return Benchmark(
-        f"voc{year % 100:02}", f"VOC {year} trainval", "voc", images, page, (source,), folders
+        f"voc{year % 100:02}",
+        f"VOC {year} trainval",
+        "voc",
+        images,
+        page,
+        (source,),
+        folders,
+        lists=("ImageSets/Main/trainval.txt",),
     )
 
 
@@ -194,6 +218,27 @@ _ALL = (
             ),
         ),
         ("train2014", "annotations"),
+        lists=(LIST, "annotations/instances_train2014.json"),
+    ),
+    Benchmark(
+        "clothing",
+        "Clothing dataset",
+        "clothing",
+        5096,
+        _CLOTHING,
+        (
+            # Packed anew at each request: its bytes may differ, those of its files may not.
+            Source(
+                f"{_CLOTHING_COMMIT}.zip",
+                f"{_CLOTHING}/archive/{_CLOTHING_COMMIT}.zip",
+                parts={FOLDER: FOLDER, TABLE: TABLE},
+            ),
+        ),
+        (FOLDER, TABLE),
+        lists=(TABLE,),
+        # Beside the table; the photographs lie in a folder in it, or in none.
+        copies=(Source(f"{FOLDER}.zip", "", parts={FOLDER: FOLDER, "": FOLDER}),),
+        sums={TABLE: "35f08c1442351037b262cc7398368c9cacfb6d8e6a013780f7f2211ab856cb34"},
     ),
 )
 
@@ -201,10 +246,10 @@ BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in _
 
 
 def find_benchmarks(names: Sequence[str]) -> list[Benchmark]:
-    """The benchmarks of these names in any case, each once; ``all`` stands for every one.
+    """The data sets of these names in any case, each once; ``all`` stands for every one.
 
     Raises:
-        DsegError: There is no such benchmark.
+        DsegError: There is no such data set.
     """
     found: dict[str, Benchmark] = {}
     for name in names:
@@ -214,5 +259,5 @@ def find_benchmarks(names: Sequence[str]) -> list[Benchmark]:
             found[name.lower()] = BENCHMARKS[name.lower()]
         else:
             known = ", ".join(BENCHMARKS)
-            raise DsegError(f"no benchmark {name!r}: expected some of {known}, or all")
+            raise DsegError(f"no data set {name!r}: expected some of {known}, or all")
     return list(found.values())

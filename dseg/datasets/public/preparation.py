@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from dseg.datasets.annotation import read_list
-from dseg.datasets.coco import LIST
 from dseg.datasets.masks import Remarks, read_mask
 from dseg.datasets.opening import Samples
 from dseg.datasets.public.catalogue import Source
@@ -39,7 +38,7 @@ def prepare(store: Store) -> int | None:
     if find_state(store) == "prepared":
         return None
     if not store.unpacked and find_lack(store) is not None:
-        for source in store.benchmark.sources:
+        for source in store.sources:
             if not store.has(source):
                 _unpack_source(store, source)
         if store.benchmark.graded and not (store.folder / "masks").exists():
@@ -129,6 +128,12 @@ def _record(store: Store, samples: Samples) -> None:
         path.relative_to(store.folder).as_posix(): file_hash(path)
         for path in track(list(_files(store, samples)), f"hashing {store.benchmark.name}")
     }
+    for name, known in store.benchmark.sums.items():
+        if found[name] != known:
+            raise DsegError(
+                f"{store.folder / name}: its SHA-256 is {found[name]}, the published file's "
+                f"{known}; restore it, or download {store.benchmark.name} into an empty folder"
+            )
     hashes = read_hashes(store.record)
     changed = [
         name for name, recorded in hashes.contents.items() if found.get(name, recorded) != recorded
@@ -145,15 +150,12 @@ def _record(store: Store, samples: Samples) -> None:
 
 def _files(store: Store, samples: Samples) -> Iterator[Path]:
     """The files that are read when the benchmark is used."""
-    folder, layout = store.folder, store.benchmark.layout
+    folder = store.folder
     for sample in samples:
         yield sample.path
         if sample.mask_path is not None:
             yield sample.mask_path
-        if layout == "voc":
+        if store.benchmark.layout == "voc":
             yield folder / "Annotations" / f"{sample.id}.xml"
-    if layout == "voc":
-        yield folder / "ImageSets" / "Main" / "trainval.txt"
-    if layout == "coco":
-        yield folder / LIST
-        yield folder / "annotations" / "instances_train2014.json"
+    for name in store.benchmark.lists:
+        yield folder / name

@@ -1,4 +1,4 @@
-"""A benchmark's folder on this disk: fetch its files, take over those that are there, check them.
+"""A data set's folder on this disk: fetch its files, take over those that are there, check them.
 
 Files lie in ``<root>/<name>/`` under the publisher's names, what they unpack to beside them, and
 the record of hashes in ``<root>/<name>.hashes.json``.
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dseg.datasets.clothing.photographs import open_clothing
 from dseg.datasets.opening import LAYOUTS, Samples
 from dseg.datasets.public.catalogue import Benchmark, Source
 from dseg.datasets.public.download import fetch
@@ -25,12 +26,13 @@ from dseg.errors import DsegError
 from dseg.files import file_hash
 from dseg.progress import track
 
+READERS = {**LAYOUTS, "clothing": open_clothing}
 State = Literal["absent", "partly downloaded", "downloaded", "unpacked", "prepared"]
 
 
 @dataclass(frozen=True)
 class Store:
-    """One benchmark and the folder that has the folders of all benchmarks."""
+    """One data set and the folder that has the folders of all."""
 
     benchmark: Benchmark
     root: Path
@@ -49,11 +51,28 @@ class Store:
         """Where a fetched file lies."""
         return self.folder / source.name
 
+    @property
+    def copies(self) -> tuple[Source, ...]:
+        """Archives that somebody put there in place of what is fetched."""
+        return tuple(copy for copy in self.benchmark.copies if self.file(copy).is_file())
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it is unpacked from, in this order: copies, then what is fetched."""
+        return (*self.copies, *self.benchmark.sources)
+
     def has(self, source: Source) -> bool:
         """Whether what an archive is fetched for is unpacked already."""
         return bool(source.parts) and all(
             (self.folder / place).exists() for place in source.parts.values()
         )
+
+    def needs(self, source: Source) -> bool:
+        """Whether a file must still be fetched: neither it nor all that is in it lies there."""
+        packed = {place for copy in self.copies for place in copy.parts.values()}
+        lacking = (place for place in source.parts.values() if not (self.folder / place).exists())
+        there = bool(source.parts) and packed.issuperset(lacking)
+        return not there and not self.file(source).exists()
 
     @property
     def unpacked(self) -> bool:
@@ -70,11 +89,12 @@ def find_state(store: Store) -> State:
     if store.unpacked:
         return "unpacked"
     sources = store.benchmark.sources
-    there = [store.file(source).is_file() or store.has(source) for source in sources]
+    there = [not store.needs(source) for source in sources]
     if sources and all(there):
         return "downloaded"
     begun = any(part_of(store.file(source)).is_file() for source in sources)
     begun |= any((store.folder / place).exists() for place in store.benchmark.holds)
+    begun |= bool(store.copies)
     return "partly downloaded" if begun or any(there) else "absent"
 
 
@@ -108,9 +128,9 @@ def obtain(store: Store, *, timeout: float, pause: float = 1.0) -> None:
             f"{' and '.join(store.benchmark.holds)} into {store.folder} yourself (see "
             f"{store.benchmark.page}), then prepare it"
         )
-    for source in store.benchmark.sources:
+    for source in store.sources:
         path = store.file(source)
-        if not path.exists() and not store.has(source):
+        if store.needs(source):
             fetch(source.address, part_of(path), timeout=timeout, pause=pause)
             check_file(store, source, part_of(path))
             part_of(path).replace(path)
@@ -140,12 +160,17 @@ def open_store(store: Store) -> Samples:
             f"{folder}: no such folder; download {benchmark.name}, or put {holds} of "
             f"{benchmark.title} there ({benchmark.page})"
         )
-    samples = LAYOUTS[benchmark.layout](folder)
+    samples = READERS[benchmark.layout](folder)
     if len(samples) != benchmark.images:
         raise DsegError(
             f"{folder}: has {len(samples)} images where {benchmark.title} has {benchmark.images}; "
-            "restore the others or, if they are your own images, name this folder under "
-            "`benchmarks` in a profile instead"
+            "restore the others"
+            + (
+                " or, if they are your own images, name this folder under `benchmarks` in a "
+                "profile instead"
+                if benchmark.scored
+                else ""
+            )
         )
     return samples
 
@@ -212,7 +237,7 @@ def find_defects(store: Store) -> Iterator[str]:
     if not hashes.files and not hashes.contents:
         yield f"{store.folder}: nothing is recorded of it yet; download or prepare it first"
         return
-    for source in store.benchmark.sources:
+    for source in store.sources:
         path = store.file(source)
         if path.is_file() and source.name in hashes.files:
             try:
@@ -220,9 +245,9 @@ def find_defects(store: Store) -> Iterator[str]:
             except DsegError as error:
                 yield str(error)
         elif path.is_file():
-            yield f"{path}: not recorded yet; download the benchmark again to check and record it"
-        elif not hashes.contents and not store.has(source):
-            yield f"{path}: no such file; download the benchmark again"
+            yield f"{path}: not recorded yet; download it again to check and record it"
+        elif not hashes.contents and store.needs(source):
+            yield f"{path}: no such file; download the data set again"
     label = f"checking {store.benchmark.name}"
     for name, recorded in track(hashes.contents.items(), label, len(hashes.contents)):
         path = store.folder / name

@@ -1,4 +1,4 @@
-"""The table of benchmarks: what it must agree with, and the page that shows it."""
+"""The table of public data sets: what it must agree with, and the page that shows it."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dseg.commands.data import format_size
-from dseg.datasets.opening import LAYOUTS
 from dseg.datasets.public.catalogue import BENCHMARKS, Benchmark, find_benchmarks
 from dseg.datasets.public.hashes import digest
+from dseg.datasets.public.store import READERS
 from dseg.errors import DsegError
 from dseg.settings.run import BenchmarkSettings
 
@@ -25,13 +25,18 @@ def test_known_numbers_of_images() -> None:
         "voc07": 5011,
         "voc12": 11540,
         "coco20k": 19817,
+        "clothing": 5096,
     }
 
 
 @each
 def test_entries_are_sound(benchmark: Benchmark) -> None:
-    assert benchmark.layout in LAYOUTS
-    BenchmarkSettings(layout=benchmark.layout, root="data", images=benchmark.images)
+    assert benchmark.layout in READERS
+    if benchmark.scored:
+        BenchmarkSettings(layout=benchmark.layout, root="data", images=benchmark.images)
+    else:
+        with pytest.raises(ValueError, match="layout"):
+            BenchmarkSettings(layout=benchmark.layout, root="data", images=benchmark.images)
     places = {place for source in benchmark.sources for place in source.parts.values()}
     made = {"masks"} if benchmark.graded else set()
     if benchmark.sources:
@@ -43,6 +48,9 @@ def test_entries_are_sound(benchmark: Benchmark) -> None:
         # A list is needed before what it chooses from is unpacked.
         earlier = [other.name for other in benchmark.sources[: benchmark.sources.index(source)]]
         assert source.only is None or source.only in earlier
+    # A copy holds nothing that is not fetched otherwise; a sum is of a file that is read.
+    assert {place for copy in benchmark.copies for place in copy.parts.values()} <= places
+    assert set(benchmark.sums) <= set(benchmark.lists)
 
 
 def test_the_list_of_coco20k_is_the_one_described(shared: Path) -> None:
@@ -51,6 +59,11 @@ def test_the_list_of_coco20k_is_the_one_described(shared: Path) -> None:
     found = digest(path)
     assert (found.size, found.md5) == (source.size, source.md5)
     assert len(path.read_text().split()) == BENCHMARKS["coco20k"].images
+
+
+def test_the_table_of_clothes_is_the_one_described(shared: Path) -> None:
+    for name, known in BENCHMARKS["clothing"].sums.items():
+        assert digest(shared / "data" / "clothing" / name).sha256 == known
 
 
 def test_lists_of_voc_have_as_many_images(shared: Path) -> None:
@@ -66,7 +79,7 @@ def test_names_in_any_case_each_once() -> None:
     assert [each.name for each in find_benchmarks(["sod", "all"])][1:] == [
         name for name in BENCHMARKS if name != "sod"
     ]
-    with pytest.raises(DsegError, match="no benchmark 'voc': expected some of ecssd, .*, or all"):
+    with pytest.raises(DsegError, match="no data set 'voc': expected some of ecssd, .*, or all"):
         find_benchmarks(["voc"])
 
 

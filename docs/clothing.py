@@ -1,0 +1,81 @@
+"""Write the numbers of docs/benchmarks.md about clothes, and the list of those to be masked.
+
+python docs/clothing.py data/benchmarks/clothing
+
+The folder is what `dseg data prepare clothing` makes. The list depends on ids alone, so another
+size of the photographs changes neither it nor the splits. A minute on one core.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from dseg.datasets.clothing.grounds import GROUNDS, name_ground
+from dseg.datasets.clothing.photographers import (
+    SHARES,
+    TO_MASK_LIST,
+    draw_to_mask,
+    split_by_sender,
+)
+from dseg.datasets.clothing.photographs import NOUNS, Photograph, read_photographs
+from dseg.files import write_text
+
+PAGE = Path(__file__).parent / "benchmarks.md"
+BEGIN = "<!-- clothes: written by `python docs/clothing.py FOLDER`; not to be edited -->"
+END = "<!-- end of clothes -->"
+SIZE = 64
+
+
+def describe_splits(photographs: Sequence[Photograph]) -> str:
+    """Photographs of each noun, photographers and photographs to be masked, by split."""
+    splits = split_by_sender(photographs)
+    counts = {split: Counter(each.noun for each in members) for split, members in splits.items()}
+    to_mask = Counter(draw_to_mask(photographs).values())
+    senders = {split: len({each.sender for each in splits[split]}) for split in SHARES}
+    rows: dict[str, Mapping[str, int]] = {
+        label if noun == label.lower() else f"{label}: *{noun}*": {
+            split: counts[split][noun] for split in SHARES
+        }
+        for label, noun in NOUNS.items()
+    }
+    rows["**photographs**"] = {split: len(splits[split]) for split in SHARES}
+    rows["**photographers**"] = senders
+    rows["**to be masked by hand**"] = {split: to_mask[split] for split in SHARES}
+    return _table("label: *noun*", rows)
+
+
+def describe_grounds(photographs: Sequence[Photograph]) -> str:
+    """Photographs of each ground, by split."""
+    counts = {
+        split: Counter(name_ground(each.square(SIZE)) for each in members)
+        for split, members in split_by_sender(photographs).items()
+    }
+    return _table("ground", {g: {split: counts[split][g] for split in SHARES} for g in GROUNDS})
+
+
+def _table(heading: str, rows: Mapping[str, Mapping[str, int]]) -> str:
+    head = [_row(heading, SHARES), _row("---", ["---:"] * len(SHARES))]
+    return "\n".join([*head, *(_row(name, cells.values()) for name, cells in rows.items())])
+
+
+def _row(name: str, cells: Iterable[object]) -> str:
+    shown = (f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells)
+    return f"| {name} | {' | '.join(shown)} |"
+
+
+def main(folder: Path) -> None:
+    """Write both files, from the photographs in a folder."""
+    photographs = read_photographs(folder)
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        sys.exit(f"{PAGE}: expected the lines {BEGIN!r} and {END!r}")
+    tables = f"{describe_splits(photographs)}\n\n{describe_grounds(photographs)}"
+    write_text(PAGE, f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}")
+    listed = "".join(f"{id},{split}\n" for id, split in draw_to_mask(photographs).items())
+    write_text(TO_MASK_LIST, f"id,split\n{listed}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
