@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dseg.artifacts.tables import read_table
+from dseg.artifacts.parquet import read_table
 from dseg.errors import DsegError
 
 COLUMNS = ("id", "text", "token_start", "token_end", "seed")

@@ -25,7 +25,7 @@ from safetensors.numpy import save_file
 from dseg.errors import DsegError
 from dseg.files import open_safetensors, system_errors, write_atomically
 from dseg.settings.fields import FROM_LIST, Section, Text
-from dseg.settings.records import first_problem
+from dseg.settings.typed_json import first_problem
 
 FORMAT: Literal[3] = 3
 # One metadata key, not one per entry: safetensors writes the metadata of several keys in an

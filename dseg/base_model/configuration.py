@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dseg.settings.fields import FROM_LIST
-from dseg.settings.records import Record as Configuration
+from dseg.settings.typed_json import Record as Configuration
 
 Width = Annotated[int, Field(ge=1, le=2**14)]
 Side = Annotated[int, Field(ge=1, le=2**10)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from dseg.base_model.configuration import CONFIGURATIONS
 from dseg.errors import DsegError
-from dseg.settings.records import read_json, read_record
+from dseg.settings.typed_json import read_json, read_record
 
 INDEX = "model_index.json"
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")

@@ -23,9 +23,9 @@ from dseg.orchestration.calibration import Rates, calibrate
 from dseg.orchestration.plan import MODEL_INDEX, Plan
 from dseg.settings.fields import NotNegative, Text
 from dseg.settings.profiles import DEFAULT_PROFILE
-from dseg.settings.records import Record, read_record
 from dseg.settings.run import Settings
 from dseg.settings.sections import sections, settings_hash
+from dseg.settings.typed_json import Record, read_record
 
 # What a rate depends on, beside the machine and the versions of the libraries.
 MEASURED = (

@@ -19,7 +19,7 @@ from PIL import Image
 from dseg.errors import DsegError, describe
 from dseg.files import write_bytes, write_text
 from dseg.photos.exported import SHIPPED
-from dseg.photos.files import Photo, PhotoFile, find_photos, read_photo
+from dseg.photos.folder import Photo, PhotoFile, find_photos, read_photo
 from dseg.photos.methods import load_attentioncut, load_head
 from dseg.photos.overlay import overlay
 from dseg.photos.results import read_results

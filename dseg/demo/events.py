@@ -15,7 +15,7 @@ import gradio as gr
 from dseg.demo import viewer as views
 from dseg.demo.viewer import WEIGHTS, Found, Look, Viewer
 from dseg.errors import DsegError
-from dseg.photos.files import PhotoFile, read_photo
+from dseg.photos.folder import PhotoFile, read_photo
 
 CUT, HEAD = "AttentionCut", "trained head"
 # Our choice, below `dseg segment`'s: a file of .5 MB may ask for it, takes about a GB and a few

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from dseg.errors import DsegError
 from dseg.files import write_json
-from dseg.settings.records import Record, read_record
+from dseg.settings.typed_json import Record, read_record
 
 SPENT = ".seconds.json"  # beside the artifacts, while a run is not through
 LOGS = "logs"  # of jobs, among the artifacts

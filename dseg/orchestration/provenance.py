@@ -21,12 +21,12 @@ PACKAGE = "dseg"
 SILENT = re.compile(r"dseg(\.(errors|progress))?")
 # Of the settings, all but what computes inside a stage. A stage reads its settings from a stamp, in
 # which defaults stand and overrides are merged as `overrides` does it: what runs before the stamp
-# is written shows in it. What reads it back (`reading`, `document`, `records`) and the types
+# is written shows in it. What reads it back (`reading`, `document`, `typed_json`) and the types
 # (`fields`, `run`, ...) pass its values on or refuse them. As inputs, the sentence that explains
 # one setting, or one more setting, would make every artifact of a run stale. What merges within a
 # stage (`merging`), and whatever module is not named here, counts.
 SCHEMA = re.compile(
-    r"dseg\.settings(\.(agreement|document|fields|masks|overrides|profiles|reading|records|run"
+    r"dseg\.settings(\.(agreement|document|fields|masks|overrides|profiles|reading|run|typed_json"
     r"|world))?"
 )
 

@@ -19,7 +19,7 @@ from dseg.errors import DsegError
 from dseg.files import write_atomically
 from dseg.settings.document import Bounds, read_document
 from dseg.settings.fields import FROM_LIST, Text
-from dseg.settings.records import Record, read_record
+from dseg.settings.typed_json import Record, read_record
 
 RECORDS, UNFINISHED = Path(".snakemake/metadata"), Path(".snakemake/incomplete")
 # A run of thousands of shards lists them all.

@@ -20,8 +20,8 @@ from dseg.errors import DsegError
 from dseg.files import write_text
 from dseg.settings.fields import FROM_LIST, Count, Fraction, Section, Slug, Text, Texts
 from dseg.settings.masks import AttentionCutSettings, AttentionSettings, RecordingSettings
-from dseg.settings.records import read_record
 from dseg.settings.run import FeaturesSettings, InversionSettings
+from dseg.settings.typed_json import read_record
 
 FORMAT: Literal[1] = 1
 HEAD, CONFIG, CARD = "head.safetensors", "config.json", "README.md"

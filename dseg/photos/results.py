@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from dseg.errors import DsegError
 from dseg.settings.fields import FROM_LIST, Count
-from dseg.settings.records import Record, first_problem, read_json
+from dseg.settings.typed_json import Record, first_problem, read_json
 
 MOST_BYTES = 2**28  # half a kB an image
 

@@ -72,7 +72,7 @@ def judge_claims(settings: Settings, summary: Summary) -> list[Claim]:
     """Every claim with its verdict.
 
     Args:
-        settings: As `dseg.reporting.tables.run.build_tables`.
+        settings: As `dseg.reporting.tables.assembly.build_tables`.
         summary: The numbers of the run.
     """
     pairs = {name: summary.pairs(name) for name in settings.variants}

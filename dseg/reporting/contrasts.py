@@ -45,7 +45,7 @@ def contrasts_of(
     """Text and contrasts of each claim by its name; a claim may have none that this run can make.
 
     Args:
-        settings: As `dseg.reporting.tables.run.build_tables`.
+        settings: As `dseg.reporting.tables.assembly.build_tables`.
         pairs: Number of synthetic pairs that each variant was trained with.
     """
     masks = _mask_contrasts(settings)

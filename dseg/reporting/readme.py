@@ -9,7 +9,7 @@ from dseg.errors import DsegError
 from dseg.files import write_text
 from dseg.progress import format_seconds
 from dseg.settings.fields import Count, Text
-from dseg.settings.records import Record, read_record
+from dseg.settings.typed_json import Record, read_record
 
 BEGIN = "<!-- results: written by `python -m dseg stage readme`; not to be edited -->"
 END = "<!-- end of results -->"

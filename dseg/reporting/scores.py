@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dseg.artifacts.parquet import read_table
 from dseg.artifacts.shards import read_shards
-from dseg.artifacts.tables import read_table
 from dseg.errors import DsegError
 from dseg.evaluation.scoring import IMAGES, SCORES
 from dseg.settings.fields import Count, Fraction
-from dseg.settings.records import Record, read_record
 from dseg.settings.run import HeadSettings
+from dseg.settings.typed_json import Record, read_record
 
 WAY = ["postprocessing", "mode"]  # what is done to a mask before it is scored
 Way = tuple[str, str]

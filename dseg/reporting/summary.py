@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dseg.artifacts.tables import read_table
+from dseg.artifacts.parquet import read_table
 from dseg.errors import DsegError
 from dseg.evaluation.statistics import Interval
 from dseg.files import write_atomically

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dseg.artifacts.parquet import read_table
 from dseg.artifacts.recordings import attention_of
 from dseg.artifacts.shards import read_shard
-from dseg.artifacts.tables import read_table
 from dseg.errors import DsegError
 from dseg.evaluation.boxes import above
 from dseg.evaluation.scoring import CURVES, IMAGES

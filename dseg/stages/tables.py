@@ -7,7 +7,7 @@ from dseg.files import remove_leftovers, write_text
 from dseg.reporting.comparison import COMPARED
 from dseg.reporting.forms import FORMS, write_table
 from dseg.reporting.summary import Summary
-from dseg.reporting.tables.run import build_tables
+from dseg.reporting.tables.assembly import build_tables
 from dseg.settings.run import Settings
 
 SECTIONS = (*COMPARED, "evaluation", "instruments.scored")

@@ -16,7 +16,7 @@ from dseg.reporting.forms import FORMS
 from dseg.reporting.mlflow import DataSet, Record, Reproduction, log
 from dseg.reporting.summary import Summary
 from dseg.reporting.table import Table, percent
-from dseg.reporting.tables.run import build_tables
+from dseg.reporting.tables.assembly import build_tables
 from dseg.settings.run import WORLD, Settings
 from dseg.settings.sections import sections
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from dseg.artifacts.parquet import read_table
 from dseg.artifacts.shards import read_shards, write_shard
-from dseg.artifacts.tables import read_table
 from dseg.evaluation.bilateral import bilateral_grid, solve
 from dseg.evaluation.boxes import box_iou, mask_to_box, select_component
 from dseg.evaluation.metrics import Accumulator

@@ -10,7 +10,7 @@ from dseg.reporting.estimates import summarise
 from dseg.reporting.forms import write_table
 from dseg.reporting.scores import Scores
 from dseg.reporting.summary import Summary
-from dseg.reporting.tables.run import build_tables
+from dseg.reporting.tables.assembly import build_tables
 from dseg.settings.run import Settings
 
 PROTOCOLS = ("tokencut", "pysod")

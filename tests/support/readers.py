@@ -45,7 +45,7 @@ from dseg.orchestration.duration import read_spent
 from dseg.orchestration.provenance import sources, write_stamp
 from dseg.orchestration.records import locked_outputs, read_end, read_listed
 from dseg.photos.exported import HeadConfig, describe_base, write_config
-from dseg.photos.files import PhotoFile, read_photo
+from dseg.photos.folder import PhotoFile, read_photo
 from dseg.photos.methods import load_head
 from dseg.photos.results import read_results
 from dseg.reporting.scores import read_quality

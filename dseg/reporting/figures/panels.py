@@ -41,7 +41,7 @@ def curve_chart(settings: Settings, summary: Summary, curves: pd.DataFrame) -> F
     """Precision and recall of the methods of the main tables.
 
     Args:
-        settings: As in `dseg.reporting.tables.run.build_tables`.
+        settings: As in `dseg.reporting.tables.assembly.build_tables`.
         summary: The numbers.
         curves: method, benchmark, seed, threshold, precision, recall, of the protocol and the mode
             that are shown, without post-processing.

@@ -37,7 +37,7 @@ def postprocessing_table(settings: Settings, summary: Summary) -> Table:
     """What is done to masks before they are scored, tested against the mask as it is.
 
     Args:
-        settings: As in `dseg.reporting.tables.run.build_tables`.
+        settings: As in `dseg.reporting.tables.assembly.build_tables`.
         summary: Scores after every post-processing and in every mode.
     """
     evaluation, benchmarks = settings.evaluation, comparison.held_out(settings)

@@ -161,7 +161,7 @@ def _segmentation(
     A benchmark is a group of columns, or of rows where there are more than fit side by side.
 
     Args:
-        settings: As in `dseg.reporting.tables.run.build_tables`.
+        settings: As in `dseg.reporting.tables.assembly.build_tables`.
         summary: The numbers.
         labels: Of every method, by key.
         name: Of the table.

@@ -15,8 +15,8 @@ from dseg.reporting import comparison
 from dseg.reporting.estimates import summarise
 from dseg.reporting.forms import FORMS, to_csv, to_latex, to_markdown
 from dseg.reporting.summary import Summary
+from dseg.reporting.tables.assembly import build_tables
 from dseg.reporting.tables.masks import mask_table
-from dseg.reporting.tables.run import build_tables
 from dseg.reporting.tables.segmentation import ablation_table, localisation_table, saliency_table
 
 

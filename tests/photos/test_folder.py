@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dseg.errors import DsegError
-from dseg.photos.files import SUFFIXES, PhotoFile, find_photos, read_photo
+from dseg.photos.folder import SUFFIXES, PhotoFile, find_photos, read_photo
 
 # Of the pictures with odd metadata, those that nothing turns.
 FLAT = ("samsung_landscape", "png_rawprofile_bad")
