@@ -23,7 +23,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "attention": {"timesteps": [0.0, 1.0], "neighbours": 8},
     "recording": {"timesteps": [0.2], "items_per_shard": IMAGES},
     "attentioncut": {"area": [0.0, 1.0], "border": 1.0, "focus": 0.0, "size": 32},
-    "inversion": {"steps": 10, "timesteps": [0.0, 0.1], "items_per_shard": IMAGES},
+    "inversion": {"steps": 10, "timesteps": [0.0, 0.1, 0.3], "items_per_shard": IMAGES},
     "head": {"width": 8, "epochs": 1, "batch_size": 2, "seeds": 2, "validation_fraction": 0.34},
 }
 
