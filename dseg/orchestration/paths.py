@@ -84,7 +84,7 @@ class RunShards:
         return {folder: sorted(found[folder]) for folder in sorted(found)}
 
     def _needed(self) -> Iterator[tuple[str, list[str]]]:
-        settings = self.settings
+        settings, shown = self.settings, self.shown()
         for folder in (f"images/{self.main}", f"masks/{self.main}/{ATTENTIONCUT}"):
             yield folder, self.shards(folder)  # which figures show and whose masks are counted
         if settings.instruments.scored is not None:
@@ -96,7 +96,7 @@ class RunShards:
         for name, benchmark in self.inverted():
             yield f"latents/{benchmark}/{name}", self.shards(f"latents/{benchmark}/{name}")
         for name in [*settings.recordings, *settings.mask_recordings]:
-            for benchmark in self.benchmarks_of(name):
+            for benchmark in shown[name]:
                 folder = f"attention/{benchmark}/{name}"
                 yield folder, self.shards(folder)
         for folder in self.predicted([*settings.recordings, *settings.variants]):
@@ -116,7 +116,8 @@ class RunShards:
 
     def predicted(self, methods: Iterable[str]) -> list[str]:
         """The folders of the masks of benchmarks by some recordings or variants."""
-        return [f"masks/{name}/{each}" for each in methods for name in self.benchmarks_of(each)]
+        shown = self.shown()
+        return [f"masks/{name}/{each}" for each in methods for name in shown[each]]
 
     def targets(self) -> dict[str, list[str]]:
         """What may be asked for by name, and is a stage of DVC: files, by name.
@@ -143,7 +144,7 @@ class RunShards:
 
     def inverted(self) -> list[tuple[str, str]]:
         """Every inversion with every benchmark on which a recording or a head reads it."""
-        settings = self.settings
+        settings, shown = self.settings, self.shown()
         readers = {
             name: settings.recorded(name).inversion
             for name in [*settings.recordings, *settings.mask_recordings]
@@ -156,21 +157,27 @@ class RunShards:
         needed = {
             (inversion, benchmark)
             for method, inversion in readers.items()
-            for benchmark in self.benchmarks_of(method)
+            for benchmark in shown[method]
         }
         return [
             pair for pair in product(settings.inversions, settings.benchmarks) if pair in needed
         ]
 
-    def benchmarks_of(self, method: str) -> list[str]:
-        """The benchmarks that some table or figure shows a recording or a variant on."""
+    def shown(self) -> dict[str, list[str]]:
+        """The benchmarks that some table or figure shows each recording and variant on."""
         settings = self.settings
-        shown = [] if method in settings.mask_recordings else comparison.held_out(settings)
-        if method in comparison.main_methods(settings):
-            shown = shown + comparison.box_benchmarks(settings)
-        if method in comparison.mask_recordings(settings):
-            shown = shown + comparison.mask_benchmarks(settings)
-        return [name for name in settings.benchmarks if name in shown]
+        held_out, boxes = comparison.held_out(settings), comparison.box_benchmarks(settings)
+        main, masks = comparison.main_methods(settings), comparison.mask_benchmarks(settings)
+        started_from = comparison.mask_recordings(settings)
+        found = {}
+        for method in [*settings.recordings, *settings.mask_recordings, *settings.variants]:
+            wanted = {
+                *(() if method in settings.mask_recordings else held_out),
+                *(boxes if method in main else ()),
+                *(masks if method in started_from else ()),
+            }
+            found[method] = [name for name in settings.benchmarks if name in wanted]
+        return found
 
     def stale_shards(self) -> list[Path]:
         """Shards on disk that were cut for another number of items than the run has now.

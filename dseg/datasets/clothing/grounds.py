@@ -10,6 +10,7 @@ import numpy as np
 from skimage.color import rgb2lab
 
 from dseg.datasets.clothing.photographs import NOUNS, Photograph
+from dseg.method.prompts import article_of
 
 # Our choice: the basic colour words of English, and tan for light wood and carpets; sRGB, in shades
 # as rooms have them, settled on photographs of the split train.
@@ -48,8 +49,7 @@ def name_ground(image: np.ndarray) -> str:
 
 def caption(noun: str, ground: str) -> str:
     """Say `a photo of a NOUN on GROUND`."""
-    article = "an" if noun[0] in "aeiou" else "a"
-    return f"a photo of {article} {noun} on {ground}"
+    return f"a photo of {article_of(noun)} {noun} on {ground}"
 
 
 def read_captioned(
