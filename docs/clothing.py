@@ -24,7 +24,6 @@ from dseg.files import write_text
 PAGE = Path(__file__).parent / "benchmarks.md"
 BEGIN = "<!-- clothes: written by `python docs/clothing.py FOLDER`; not to be edited -->"
 END = "<!-- end of clothes -->"
-SIZE = 64
 
 
 def describe_splits(photographs: Sequence[Photograph]) -> str:
@@ -48,7 +47,7 @@ def describe_splits(photographs: Sequence[Photograph]) -> str:
 def describe_grounds(photographs: Sequence[Photograph]) -> str:
     """Photographs of each ground, by split."""
     counts = {
-        split: Counter(name_ground(each.square(SIZE)) for each in members)
+        split: Counter(name_ground(each.image()) for each in members)
         for split, members in split_by_sender(photographs).items()
     }
     return _table("ground", {g: {split: counts[split][g] for split in SHARES} for g in GROUNDS})

@@ -45,6 +45,7 @@ STAGES = {
     "round-trip": "a benchmark inverted and sampled back -> errors",
     "head": "synthetic pairs -> a trained segmentation head",
     "prediction": "a head, a benchmark -> predicted masks",
+    "image-masks": "a benchmark -> masks by a method that sees the image alone",
     "mask-methods": "recorded attention -> IoU of mask methods",
     "evaluation": "predicted masks -> scores",
     "summary": "scores -> one numeric table with intervals and tests",

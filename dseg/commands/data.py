@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from dseg.datasets.clothing.masked import write_masked
 from dseg.datasets.public.catalogue import Benchmark, find_benchmarks
 from dseg.datasets.public.preparation import prepare as prepare_store
 from dseg.datasets.public.store import Store, find_defects, find_state, obtain
@@ -83,8 +84,11 @@ def prepare(names: Sequence[str], /, root: Path = ROOT) -> int:
         else:
             print(
                 f"{benchmark.name}: prepared; {benchmark.images} photographs with labels to learn "
-                "from, which no mask or box can be scored on"
+                "from. Those with masks of ours, under `benchmarks` in a profile:"
             )
+            for split, images in write_masked(store.folder).items():
+                root = store.folder / split
+                print(f"  {split}: {{layout: saliency, root: {root}, images: {images}}}")
         if empty is not None and benchmark.empty is not None and empty != benchmark.empty:
             print(
                 f"note: {empty} of its masks are empty, where {benchmark.empty} are known to be: "

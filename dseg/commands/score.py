@@ -15,7 +15,7 @@ from dseg.commands.corloc import score_boxes
 from dseg.datasets.masks import SUFFIXES, Remarks, read_mask
 from dseg.datasets.sample import IMAGE_SUFFIXES, Sample, list_images
 from dseg.errors import DsegError
-from dseg.evaluation.postprocessing import MODES, POSTPROCESSING, scored_maps
+from dseg.evaluation.postprocessing import MODES, WITHOUT_SETTINGS, scored_maps
 from dseg.evaluation.protocols import PROTOCOLS, get_protocol
 from dseg.evaluation.scoring import Case, Evaluation, Evaluator
 from dseg.files import write_text
@@ -68,7 +68,8 @@ def run(
             are left alone.
         protocol: Protocols to compute; all by default.
         mode: Modes to compute; all by default.
-        postprocessing: Post-processings; by default all if images are given, else none.
+        postprocessing: Post-processings, but not cut, which takes a run's settings; by default all
+            others if images are given, else none.
         threshold: Soft masks above it are foreground, for accuracy, IoU and the solver.
         truth: Where grey true masks are cut: half, above one half in every protocol, or protocol,
             as each of them does.
@@ -100,7 +101,12 @@ def run(
             raise DsegError(f"{option} is for masks: leave it out with --boxes")
         score_boxes(_named(predictions, suffix), boxes, layout, threshold, out)
         return
-    chosen = tuple(postprocessing) or (POSTPROCESSING if images else ("none",))
+    chosen = tuple(postprocessing) or (WITHOUT_SETTINGS if images else ("none",))
+    if "cut" in chosen:
+        raise DsegError(
+            "--postprocessing cut takes the settings of a run: list it under "
+            "`evaluation.postprocessing` there"
+        )
     if images is None and set(chosen) - {"none"}:
         raise DsegError(f"--postprocessing {chosen[-1]} needs the images: add --images FOLDER")
     results: dict[tuple[_Key, str], Evaluator] = {}

@@ -9,17 +9,18 @@ from pathlib import Path
 
 from dseg.artifacts.weights import read_weights
 from dseg.embedded.components import (
+    PATCH,
     assemble,
     build_autoencoder,
     build_text_encoder,
     build_tokenizer,
     build_unet,
 )
+from dseg.embedded.domains import open_domain
 from dseg.embedded.training import Denoiser
 from dseg.errors import DsegError
 from dseg.files import system_errors
 from dseg.settings.run import Settings
-from dseg.world.captions import VOCABULARY
 
 AUTOENCODER, AVERAGE = "autoencoder", "averaged denoiser"  # kinds of weights
 # What the stage base_card writes beside the model, in the order in which it takes them.
@@ -52,11 +53,13 @@ def export(settings: Settings, training: Path, out: Path, average: Path | None =
     if not saved:
         raise DsegError(f"{training}: no average-*.safetensors; train the U-Net first")
     channels = settings.base.autoencoder.channels
-    tokenizer = build_tokenizer(VOCABULARY)
+    tokenizer = build_tokenizer(open_domain(settings.base).vocabulary)
     autoencoder = build_autoencoder(channels)
     path = training / "autoencoder.safetensors"
     read_weights(path, autoencoder, kind=AUTOENCODER, maker="the stage base-decoder")
-    model = Denoiser(build_text_encoder(tokenizer), build_unet(channels))
+    model = Denoiser(
+        build_text_encoder(tokenizer), build_unet(channels, settings.base.size // PATCH)
+    )
     read_weights(saved[-1], model, kind=AVERAGE, maker="the stage base-unet")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:

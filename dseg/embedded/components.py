@@ -73,14 +73,14 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-def build_unet(channels: int) -> UNet2DConditionModel:
+def build_unet(channels: int, grid: int = 16) -> UNet2DConditionModel:
     """Build the U-Net: 3.2 M parameters, attention at 16 x 16, 8 x 8 and (in the middle) 4 x 4.
 
     `attention_head_dim` is diffusers' name for the number of heads: two, since on a CPU four
     narrow ones cost a quarter of the speed.
     """
     return UNet2DConditionModel(
-        sample_size=16,
+        sample_size=grid,
         in_channels=channels,
         out_channels=channels,
         layers_per_block=1,

@@ -1,16 +1,17 @@
-"""Two instruments that judge the embedded world's images; neither takes part in the method.
+"""Two instruments that judge an embedded base model's images; neither takes part in the method.
 
 - The **kind classifier** names the object of an image: does the base model draw what was asked?
 - The **oracle segmenter** is trained on renders with their true masks: what is a synthetic image's
-  mask, where nobody knows it?
+  mask, where nobody knows it? There is none for photographs.
 
-Both are trained on renders drawn with seeds of their own, so they know no image of the base
-model's training nor of an evaluation split. Architectures and training are our choice.
+Renders are drawn for them with seeds of their own, so they know no image of the base model's
+training nor of an evaluation split; of photographs the classifier learns those that the base model
+learns, and is tested on those of other photographers. Architectures and training are our choice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from torch import Tensor, nn
 
 from dseg.artifacts.weights import read_weights
 from dseg.method.head import Architecture, Network, build, predict, train
-from dseg.world.kinds import KIND_NAMES
 from dseg.world.renderer import Scenes, annotated_scenes
 from dseg.world.splits import split_seed
 
@@ -48,7 +48,7 @@ def planes(images: np.ndarray) -> Tensor:
 class KindClassifier(nn.Sequential):
     """Image (B, 3, H, W), 0 to 255 -> logits (B, kinds), at half resolution."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Sequence[str]) -> None:
         super().__init__(
             nn.AvgPool2d(2),
             *_block(3, 32),
@@ -58,8 +58,9 @@ class KindClassifier(nn.Sequential):
             *_block(64, 96),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
-            nn.Linear(96, len(KIND_NAMES)),
+            nn.Linear(96, len(kinds)),
         )
+        self.kinds = tuple(kinds)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = super().forward(images.float() / 127.5 - 1)
@@ -67,30 +68,38 @@ class KindClassifier(nn.Sequential):
 
 
 def train_classifier(
-    scenes: Scenes, *, epochs: int, seed: int, progress: Progress = iter
+    images: np.ndarray,
+    shown: Sequence[str],
+    kinds: Sequence[str],
+    *,
+    epochs: int,
+    seed: int,
+    progress: Progress = iter,
 ) -> KindClassifier:
     """Train the kind classifier: cross-entropy, AdamW with one cycle, mirrored at random.
 
     Args:
-        scenes: Renders with their kinds.
+        images: uint8 (n, H, W, 3).
+        shown: The kind of each, one of `kinds`.
+        kinds: What it tells apart.
         epochs: Passes over them.
         seed: Of weights, order and mirroring.
         progress: Wraps the epochs, to report them.
     """
-    images, kinds = planes(scenes.images), torch.tensor([KIND_NAMES.index(k) for k in scenes.kinds])
+    pixels, labels = planes(images), torch.tensor([kinds.index(kind) for kind in shown])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = KindClassifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = KindClassifier(kinds).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=CLASSIFIER_RATE)
-    steps = epochs * -(-len(images) // CLASSIFIER_BATCH)
+    steps = epochs * -(-len(pixels) // CLASSIFIER_BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, CLASSIFIER_RATE, max(2, steps))
     for _ in progress(range(epochs)):
-        for items in torch.randperm(len(images), generator=generator).split(CLASSIFIER_BATCH):
-            batch = images[items]
+        for items in torch.randperm(len(pixels), generator=generator).split(CLASSIFIER_BATCH):
+            batch = pixels[items]
             mirrored = torch.rand(len(items), generator=generator) < 0.5
             batch = torch.where(mirrored[:, None, None, None], batch.flip(3), batch)
-            value = F.cross_entropy(model(batch), kinds[items])
+            value = F.cross_entropy(model(batch), labels[items])
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
@@ -98,13 +107,13 @@ def train_classifier(
     return model.eval()
 
 
-def read_classifier(folder: Path) -> KindClassifier:
-    """The kind classifier in a folder of the stage instruments.
+def read_classifier(folder: Path, kinds: Sequence[str]) -> KindClassifier:
+    """The classifier of these kinds in a folder of the stage instruments.
 
     Raises:
         DsegError: It is not there, damaged, or not one of this version.
     """
-    model = KindClassifier()
+    model = KindClassifier(kinds)
     path = Path(folder) / CLASSIFIER_FILE
     read_weights(path, model, kind=CLASSIFIER, maker="the stage instruments")
     return model.eval()
@@ -114,7 +123,7 @@ def read_classifier(folder: Path) -> KindClassifier:
 def name_kinds(model: KindClassifier, images: np.ndarray) -> list[str]:
     """The kind that the classifier sees in each image uint8 (n, H, W, 3)."""
     parts = [model(part).argmax(1) for part in planes(images).split(64)]
-    return [KIND_NAMES[int(index)] for index in torch.cat(parts)]
+    return [model.kinds[int(index)] for index in torch.cat(parts)]
 
 
 def segmenter_architecture(size: int) -> Architecture:

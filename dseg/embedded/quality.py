@@ -1,4 +1,4 @@
-"""How good an embedded base model is, on rendered images whose truth is known.
+"""How good an embedded base model is, on images whose truth is known.
 
 Three measures, all our choice: what the auto-encoder loses (`reconstruction`), how well the noun's
 attention finds the object (`localisation`), and whether samples show what was asked for
@@ -7,13 +7,14 @@ attention finds the object (`localisation`), and whether samples show what was a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dseg.base_model.pipeline import decode, encode, timestep_at
-from dseg.embedded.overlap import mean_iou, true_masks
+from dseg.base_model.pipeline import decode, encode, fit, timestep_at
+from dseg.embedded.overlap import mean_iou
 from dseg.method.attention import AttentionPlan
 from dseg.method.cut.crossmap import normalise, otsu
 from dseg.method.prompts import item_seed
@@ -41,12 +42,17 @@ def reconstruction(pipe: StableDiffusionPipeline, images: np.ndarray) -> float:
 
 def noun_maps(pipe: StableDiffusionPipeline, samples: Samples) -> np.ndarray:
     """The noun's cross map of each image, noised to `FRACTIONS`: float32 (n, h, w)."""
-    images = np.stack([sample.image() for sample in samples])
+    images = fitted(pipe, samples)
     steps = [timestep_at(pipe, fraction) for fraction in FRACTIONS]
     seeds = [item_seed(0, sample.id) for sample in samples]
     noisy = noised(pipe, encode(pipe, images), seeds, steps)
     phrases = [noun_prompt(sample.noun or "object") for sample in samples]
     return record(pipe, noisy, steps, phrases, PLAN).cross[1].astype(np.float32)
+
+
+def fitted(pipe: StableDiffusionPipeline, samples: Samples) -> np.ndarray:
+    """Images at the size that the model reads, uint8 (n, H, W, 3)."""
+    return np.stack([fit(pipe, sample.image()) for sample in samples])
 
 
 def localisation(maps: np.ndarray, samples: Samples, exponent: float = 1.0) -> float:
@@ -58,23 +64,33 @@ def localisation(maps: np.ndarray, samples: Samples, exponent: float = 1.0) -> f
         exponent: Of each value; below 1 it compresses the range, so that a part that draws most
             of the attention does not push the rest of the object below the threshold.
     """
-    masks, truths = [], true_masks(samples)
-    for cross in maps:
-        values = normalise(resize(cross**exponent, (truths.shape[1], truths.shape[2])))
-        masks.append(values > otsu(values))
-    return mean_iou(np.stack(masks), truths)
+    overlaps = []
+    for cross, sample in zip(maps, samples, strict=True):
+        truth = sample.mask()
+        assert truth is not None  # a saliency layout has masks
+        values = normalise(resize(cross**exponent, (truth.shape[0], truth.shape[1])))
+        overlaps.append(mean_iou((values > otsu(values))[None], truth[None]))
+    return float(np.mean(overlaps))
 
 
 def sample(
     pipe: StableDiffusionPipeline, prompts: Sequence[str], *, steps: int, guidance: float
 ) -> np.ndarray:
-    """Images uint8 (n, H, W, 3) of prompts, the first ones drawn, for seeds of the prompts."""
+    """Images uint8 (n, H, W, 3) of prompts, the first ones drawn, for seeds of the prompts.
+
+    A prompt that comes again has another seed.
+    """
+    again: Counter[str] = Counter()
+    seeds = []
+    for text in prompts:
+        seeds.append(item_seed(0, f"{text} {again[text]}" if again[text] else text))
+        again[text] += 1
     parts = [
         synthesise(
             pipe,
             prompts[start : start + BATCH],
             [(0, 1)] * len(prompts[start : start + BATCH]),  # the attention is not looked at
-            [item_seed(0, text) for text in prompts[start : start + BATCH]],
+            seeds[start : start + BATCH],
             steps=steps,
             guidance=guidance,
             record=(0.0, 1.0),

@@ -27,14 +27,13 @@ from dseg.artifacts.tensors import TensorFile
 from dseg.artifacts.weights import load_weights, read_state, write_weights
 from dseg.embedded.autoencoder import encode, warm_cosine
 from dseg.embedded.components import build_scheduler
-from dseg.world.renderer import captioned_images
 
 KIND = "checkpoint"
 OPTIMIZER = "optimizer/"
 CAPTION_DROPOUT = 0.1  # these see the empty prompt, which guidance and inversion need
 EMA_DECAY = 0.999
 WARM_UP = 0.01  # of the run
-TRAIN_SEED_OFFSET = 1000  # rank r renders its images from seed + offset + r
+TRAIN_SEED_OFFSET = 1000  # rank r draws its images from seed + offset + r
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class TrainingPlan:
     """What `train` needs to know; see `base.unet` in params.yaml."""
 
     samples: int  # seen in all, with repetition
-    images: int  # rendered by each process
+    images: int  # drawn by each process
     batch_size: int  # of each process
     learning_rate: float
     processes: int
@@ -88,11 +87,13 @@ def start(model: Denoiser, learning_rate: float) -> Run:
 
 
 def training_latents(
-    autoencoder: AutoencoderTiny, tokenizer: CLIPTokenizer, images: int, seed: int, size: int
+    autoencoder: AutoencoderTiny,
+    tokenizer: CLIPTokenizer,
+    images: np.ndarray,
+    captions: Sequence[str],
 ) -> tuple[Tensor, Tensor]:
-    """Render captioned images and encode them: latents float16 (N, C, h, w), tokens (N, L)."""
-    rendered, captions = captioned_images(images, seed, size=size)
-    latents = encode(autoencoder, torch.from_numpy(rendered).permute(0, 3, 1, 2))
+    """Encode captioned images uint8 (N, H, W, 3): latents float16 (N, C, h, w), tokens (N, L)."""
+    latents = encode(autoencoder, torch.from_numpy(images).permute(0, 3, 1, 2))
     return latents * autoencoder.config.scaling_factor, tokenize(tokenizer, captions)
 
 

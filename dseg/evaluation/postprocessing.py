@@ -6,6 +6,8 @@ so its map is binary.
 Post-processings:
 
 - ``none``.
+- ``cut``: the pixel layer of AttentionCut on the soft mask (`method.cut.attentioncut.pixel_cut`);
+  its soft result is scored. With what AttentionCut's pixels give it, rivals and heads stand level.
 - ``bilateral-tokencut``: the bilateral solver on the mask above the threshold. Its soft result is
   scored, whatever it is, as in TokenCut.
 - ``bilateral-found``: the same solver. Its result above one half, holes filled, is scored as a
@@ -22,8 +24,11 @@ from scipy import ndimage
 from dseg.errors import DsegError
 from dseg.evaluation.bilateral import bilateral_grid, solve
 from dseg.evaluation.boxes import above, select_component
+from dseg.method.cut.attentioncut import pixel_cut
+from dseg.settings.masks import AttentionCutSettings
 
-POSTPROCESSING = ("none", "bilateral-tokencut", "bilateral-found")
+POSTPROCESSING = ("none", "cut", "bilateral-tokencut", "bilateral-found")
+WITHOUT_SETTINGS = tuple(name for name in POSTPROCESSING if name != "cut")
 MODES = ("multi", "single")
 CLOSE = 0.5  # FOUND keeps the solver's result if its IoU with the mask is above this
 _HALF = 0.5  # the solver's result is cut here, whatever the threshold of its input
@@ -36,8 +41,9 @@ def scored_maps(
     postprocessing: Sequence[str] = ("none",),
     modes: Sequence[str] = ("multi",),
     threshold: float = 0.5,
+    cut: AttentionCutSettings | None = None,
 ) -> dict[tuple[str, str], np.ndarray]:
-    """The maps to score of one soft mask; the solver runs once for all of them.
+    """The maps to score of one soft mask; the solver runs once for all of them, as the cut does.
 
     Args:
         soft: (H, W) float in [0, 1], uint8 (read as value / 255) or bool.
@@ -45,6 +51,7 @@ def scored_maps(
         postprocessing: Names among `POSTPROCESSING`.
         modes: Names among `MODES`.
         threshold: The mask is what is above it.
+        cut: Of the post-processing ``cut``, which needs them.
 
     Returns:
         By (post-processing, mode): (H, W), ``soft`` itself, float32 in [0, 1] or bool.
@@ -57,13 +64,21 @@ def scored_maps(
             if name not in known:
                 raise DsegError(f"no post-processing or mode {name!r}: expected {', '.join(known)}")
     mask = above(soft, threshold)
-    solved = None
-    if set(postprocessing) - {"none"}:
-        if image is None:
-            raise DsegError("the bilateral solver needs the image: give it with the soft mask")
+    asked, solved, refined = set(postprocessing) - {"none"}, None, None
+    if asked and image is None:
+        raise DsegError("post-processing needs the image: give it with the soft mask")
+    if asked - {"cut"} and image is not None:
         solved = solve(mask, bilateral_grid(image))
+    if "cut" in asked and image is not None:
+        if cut is None:
+            raise DsegError("the post-processing cut needs settings: the section attentioncut")
+        refined = pixel_cut(soft / 255 if soft.dtype == np.uint8 else soft, image, cut)
     return {
-        (name, mode): _map(name, mode, soft, mask, solved, threshold)
+        (name, mode): (
+            _map("none", mode, refined, refined > _HALF, None)
+            if name == "cut" and refined is not None
+            else _map(name, mode, soft, mask, solved)
+        )
         for name in postprocessing
         for mode in modes
     }
@@ -96,7 +111,6 @@ def _map(
     soft: np.ndarray,
     mask: np.ndarray,
     solved: np.ndarray | None,
-    threshold: float,
 ) -> np.ndarray:
     if name == "bilateral-found" and solved is not None:
         return keep_if_close(mask, solved, mode)

@@ -33,7 +33,7 @@ SETTINGS = "settings"
 SETTINGS_CODE = Path("dseg/settings")
 # What makes masks of the benchmarks, a folder each. Stages that read them all watch these: a
 # dependency that is gone from dvc.yaml is nothing that DVC would notice.
-METHODS = ("recordings", "variants")
+METHODS = ("recordings", "image_methods", "variants")
 _RULE = re.compile(r"^(?:local)?rule ([\w-]+):$")
 _FILES = re.compile(r"^    (input|output): (.+)$")
 

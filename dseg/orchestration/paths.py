@@ -68,7 +68,15 @@ class RunShards:
             return items, settings.inverted(made).items_per_shard
         if made in settings.variants:
             return items, job_settings(settings, variant=made).inversion.items_per_shard
+        if made in settings.image_methods:
+            return items, settings.recording.items_per_shard
         return items, settings.recorded(made).items_per_shard
+
+    @property
+    def methods(self) -> list[str]:
+        """What makes masks of benchmarks: recordings, rivals that see the image alone, variants."""
+        settings = self.settings
+        return [*settings.recordings, *settings.image_methods, *settings.variants]
 
     # what there is to compute
 
@@ -99,7 +107,7 @@ class RunShards:
             for benchmark in shown[name]:
                 folder = f"attention/{benchmark}/{name}"
                 yield folder, self.shards(folder)
-        for folder in self.predicted([*settings.recordings, *settings.variants]):
+        for folder in self.predicted(self.methods):
             yield folder, self.shards(folder)
 
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -115,7 +123,7 @@ class RunShards:
         return [path for shards in self.needed().values() for path in shards]
 
     def predicted(self, methods: Iterable[str]) -> list[str]:
-        """The folders of the masks of benchmarks by some recordings or variants."""
+        """The folders of the masks of benchmarks by some methods."""
         shown = self.shown()
         return [f"masks/{name}/{each}" for each in methods for name in shown[each]]
 
@@ -164,18 +172,20 @@ class RunShards:
         ]
 
     def shown(self) -> dict[str, list[str]]:
-        """The benchmarks that some table or figure shows each recording and variant on."""
+        """The benchmarks that some table or figure shows each method on."""
         settings = self.settings
         held_out, boxes = comparison.held_out(settings), comparison.box_benchmarks(settings)
         main, masks = comparison.main_methods(settings), comparison.mask_benchmarks(settings)
         started_from = comparison.mask_recordings(settings)
         found = {}
-        for method in [*settings.recordings, *settings.mask_recordings, *settings.variants]:
+        for method in [*self.methods, *settings.mask_recordings]:
             wanted = {
                 *(() if method in settings.mask_recordings else held_out),
                 *(boxes if method in main else ()),
                 *(masks if method in started_from else ()),
             }
+            if method in settings.recordings or method in settings.mask_recordings:
+                wanted = {name for name in wanted if comparison.is_asked(settings, method, name)}
             found[method] = [name for name in settings.benchmarks if name in wanted]
         return found
 
@@ -229,12 +239,13 @@ class RunShards:
             path
             for recording in comparison.mask_recordings(self.settings)
             for benchmark in comparison.mask_benchmarks(self.settings)
+            if comparison.is_asked(self.settings, recording, benchmark)
             for path in self.shards(f"attention/{benchmark}/{recording}")
         ]
 
     def evaluated_shards(self) -> list[str]:
         """The soft masks of all methods on all benchmarks."""
-        folders = self.predicted([*self.settings.recordings, *self.settings.variants])
+        folders = self.predicted(self.methods)
         return [path for shards in map(self.shards, folders) for path in shards]
 
     def round_trips(self) -> list[str]:

@@ -145,9 +145,9 @@ class Plan(RunShards):
         Args:
             stage: The stage.
             pattern: What the jobs differ in, of the wildcards {synthesis}, {recording},
-                {variant}, {inversion}, {mask_method} and {benchmark}, joined by slashes. The
-                settings of a job have its overrides merged in and no benchmark or mask method but
-                its own.
+                {variant}, {inversion}, {mask_method}, {image_method} and {benchmark}, joined by
+                slashes. The settings of a job have its overrides merged in and no benchmark, mask
+                or image method but its own.
 
         Returns:
             The pattern of the files' paths.
@@ -234,6 +234,20 @@ class Plan(RunShards):
         if any(folder.endswith(f"/{ORACLE_MASKS}") for folder in self.needed()):
             splits.append("val")  # on which the oracle is measured
         return list(dict.fromkeys(splits))
+
+    @property
+    def base_val(self) -> str:
+        """The folder of the images on which a base model is judged while it learns."""
+        photographs = self.settings.base.photographs
+        return f"{photographs}/val" if photographs else self.artifact(f"{WORLD}val")
+
+    @property
+    def instruments(self) -> dict[str, str]:
+        """What the stage instruments writes, by what it is."""
+        files = {"classifier": "classifier.safetensors", "quality": "quality.json"}
+        if self.settings.base.photographs is None:
+            files["segmenter"] = "segmenter.safetensors"
+        return {name: self.artifact(f"instruments/{file}") for name, file in files.items()}
 
     def one_of(self, names: Iterable[str], but: str = "") -> str:
         """The pattern of a wildcard that is one of these names, and not `but`."""

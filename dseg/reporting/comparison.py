@@ -1,10 +1,10 @@
 """What is compared with what: methods and benchmarks of each table and figure, by the settings.
 
-A method is a recording (AttentionCut on the benchmark's own images), a variant (a trained head)
-or a baseline that knows no image. Which of them go together follows from what they change, so
-that a profile with other variants needs no code. Orders are made here and do not follow the
-settings, whose files are sorted on their way to a stage. Only settings are read, so that the
-workflow can ask as well.
+A method is a recording (AttentionCut on the benchmark's own images), a variant (a trained head), a
+rival that sees the image alone, or a baseline that knows no image. Which of them go together
+follows from what they change, so that a profile with other variants needs no code. Orders are made
+here and do not follow the settings, whose files are sorted on their way to a stage. Only settings
+are read, so that the workflow can ask as well.
 """
 
 import re
@@ -20,7 +20,7 @@ from dseg.reporting.ablations import (
     ordered_variants,
     table_of,
 )
-from dseg.settings.masks import MASK_RECORDING
+from dseg.settings.masks import MASK_RECORDING, TOLD, WRONG
 from dseg.settings.run import WORLD, Settings
 from dseg.world.strengths import STRENGTHS, shift_strength
 
@@ -39,6 +39,7 @@ COMPARED = (
     "head",
     "variants",
     "mask_methods",
+    "image_methods",
 )
 BASELINES = ("centre-prior", "all-foreground")
 TABLES = ("saliency", "localisation", "mask-methods", "features", "pairs")
@@ -53,6 +54,7 @@ CHOSEN_ON = "val"  # for choosing settings, on it or on more renders of it: not 
 MASK_REFERENCE = "otsu"
 ABLATION_FIGURE, SHIFT_FIGURE = "ablation-", "shift"
 FULL_METHOD = "attentioncut"
+UNTOLD = "object"  # says nothing of what an image shows
 
 _FIRST = (
     CHOSEN_ON,
@@ -62,6 +64,11 @@ _FIRST = (
     "harsh",
     "multi",
 )  # other benchmarks come after, by name
+_ALONE = {  # methods that see the image alone, in the order of the tables
+    "otsu": "Otsu's threshold of luminance",
+    "spectral-residual": "spectral residual",
+    "grabcut": "GrabCut from a rectangle",
+}
 _METHODS = {  # mask methods in the order of the table
     "threshold": "fixed threshold",
     "otsu": "Otsu",
@@ -84,9 +91,10 @@ def public(settings: Settings, names: Sequence[str]) -> list[str]:
 def methods(settings: Settings) -> dict[str, str]:
     """Labels of all methods by key, in the order of the tables."""
     baselines = {name: name.replace("-", " ") for name in BASELINES}
+    alone = {name: _image_label(settings, name) for name in _image_methods(settings)}
     recordings = {name: _recording_label(settings, name) for name in _recordings(settings)}
     variants = {name: _variant_label(settings, name) for name in ordered_variants(settings)}
-    return _distinct(baselines | recordings | variants)
+    return _distinct(baselines | alone | recordings | variants)
 
 
 def main_methods(settings: Settings) -> list[str]:
@@ -199,7 +207,7 @@ def _recording_note(settings: Settings, name: str) -> str:
     elif own.timesteps != usual.timesteps:
         notes.append(f"t = {own.timesteps[0]:g} to {own.timesteps[-1]:g}")
     if own.noun != usual.noun:
-        notes.append("noun told" if own.noun == "class" else "noun not told")
+        notes.append(_told(own.noun))
     if own.affinity_stride != usual.affinity_stride:
         notes.append(f"self-attention at stride {own.affinity_stride}")
     return "".join(f", {note}" for note in notes)
@@ -278,6 +286,12 @@ def box_benchmarks(settings: Settings) -> list[str]:
     return [name for name in _benchmarks(settings) if not _has_masks(settings, name)]
 
 
+def is_asked(settings: Settings, recording: str, benchmark: str) -> bool:
+    """Whether a recording can be made of a benchmark: what it tells must be known there."""
+    told = settings.recorded(recording).noun in (TOLD, WRONG)
+    return settings.benchmarks[benchmark].named or not told
+
+
 def figures(settings: Settings) -> list[str]:
     """Names of the figures; each is drawn in every run, and says so if it has nothing to show."""
     galleries = [f"gallery-{name}" for name in held_out(settings)]
@@ -312,17 +326,35 @@ def _has_masks(settings: Settings, benchmark: str) -> bool:
 def _recordings(settings: Settings) -> list[str]:
     """The noun told first, then noise before inversion."""
 
-    def rank(name: str) -> tuple[bool, bool, str]:
+    def rank(name: str) -> tuple[int, bool, str]:
         recording = settings.recorded(name)
-        return recording.noun != "class", recording.latents != "noise", name
+        told = {TOLD: 0, WRONG: 2}.get(recording.noun, 1)
+        return told, recording.latents != "noise", name
 
     return sorted(settings.recordings, key=rank)
 
 
 def _recording_label(settings: Settings, name: str) -> str:
     recording = settings.recorded(name)
-    noun = "noun told" if recording.noun == "class" else "noun not told"
-    return f"AttentionCut, {LATENTS[recording.latents]} image, {noun}"
+    return f"AttentionCut, {LATENTS[recording.latents]} image, {_told(recording.noun)}"
+
+
+def _told(noun: str) -> str:
+    if noun in (TOLD, WRONG):
+        return "noun told" if noun == TOLD else "another noun told"
+    return "noun not told" if noun == UNTOLD else f'always "{noun}"'
+
+
+def _image_methods(settings: Settings) -> list[str]:
+    order = list(_ALONE)
+    return sorted(
+        settings.image_methods,
+        key=lambda name: (order.index(settings.image_methods[name].method), _in_order(name)),
+    )
+
+
+def _image_label(settings: Settings, name: str) -> str:
+    return _ALONE[settings.image_methods[name].method]
 
 
 def _variant_label(settings: Settings, name: str) -> str:

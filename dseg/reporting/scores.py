@@ -24,9 +24,10 @@ class Quality(Record):
     """How good the instruments are, quality.json."""
 
     images: Count
-    """How many renders that is measured on."""
+    """How many images that is measured on."""
     classifier_accuracy: Fraction
-    segmenter_iou: Fraction
+    segmenter_iou: Fraction | None = None
+    """None where nobody knows true masks to train one on."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,11 @@ def _synthetic(masks: Sequence[Path], qualities: Sequence[Path]) -> SyntheticSco
         raise DsegError(f"{masks[0]}: expected quality.json of the stage instruments with it")
     (quality,) = qualities
     said = read_quality(quality)
+    if said.segmenter_iou is None:
+        raise DsegError(
+            f"{quality}: says nothing of a segmenter, expected how good the one is that judges "
+            "mask methods; set instruments.scored to null, or base.photographs to null"
+        )
     return SyntheticScores(
         read_table(masks[0]),
         oracle_iou=said.segmenter_iou,

@@ -51,7 +51,7 @@ def walk_otsu(
         rows = attention.affinity
         cross = affinity.walk(rows, resize(cross, rows.shape), steps)
     values = crossmap.normalise(resize(cross, (image.shape[0], image.shape[1])))
-    return _centre(values, crossmap.otsu(values))
+    return crossmap.centre(values, crossmap.otsu(values))
 
 
 def add_up(maps: Sequence[np.ndarray]) -> np.ndarray:
@@ -91,7 +91,7 @@ def daam(attention: Attention, image: np.ndarray) -> np.ndarray:
         image: (H, W, 3); only its size is used.
     """
     large = _enlarge(add_up(list(attention.cross.values())), (image.shape[0], image.shape[1]))
-    return _centre(crossmap.normalise(large), DAAM_THRESHOLD)
+    return crossmap.centre(crossmap.normalise(large), DAAM_THRESHOLD)
 
 
 def dataset_diffusion(attention: Attention, image: np.ndarray) -> np.ndarray:
@@ -108,7 +108,7 @@ def dataset_diffusion(attention: Attention, image: np.ndarray) -> np.ndarray:
     cross = resize(attention.noun_map, rows.shape)
     walked = affinity.walk(rows, cross, DATASET_DIFFUSION_POWER)
     values = resize(crossmap.normalise(walked), (image.shape[0], image.shape[1]))
-    return _centre(values, DATASET_DIFFUSION_THRESHOLD)
+    return crossmap.centre(values, DATASET_DIFFUSION_THRESHOLD)
 
 
 def _enlarge(cross: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -118,13 +118,6 @@ def _enlarge(cross: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         return values
     large = cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
     return np.asarray(large, dtype=np.float32).clip(min=0)
-
-
-def _centre(values: np.ndarray, threshold: float) -> np.ndarray:
-    """Bend values in [0, 1], piecewise linearly, so that the threshold comes to lie at .5."""
-    if not 0 < threshold < 1 or not values.any():  # a constant map: nothing stands out
-        return np.zeros_like(values)
-    return np.interp(values, [0, threshold, 1], [0, 0.5, 1]).astype(np.float32)
 
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType(

@@ -90,12 +90,13 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
             f"expected one of evaluation.modes ({', '.join(evaluation.modes)}), got "
             f"{evaluation.mode!r}",
         )
-    known = [*settings.recordings, *settings.variants]
+    known = [*settings.recordings, *settings.image_methods, *settings.variants]
     for name in evaluation.postprocessed or ():
         if name not in known:
             yield (
                 ("evaluation", "postprocessed"),
-                f"expected some of recordings and variants ({', '.join(known)}), got {name!r}",
+                f"expected some of recordings, image_methods and variants ({', '.join(known)}), "
+                f"got {name!r}",
             )
     if "none" not in evaluation.postprocessing:
         yield (
@@ -110,6 +111,8 @@ def _name_contradictions(settings: Settings) -> Iterator[tuple[Key, str]]:
     for own, others in (
         ("benchmarks", "syntheses"),
         ("variants", "recordings"),
+        ("image_methods", "recordings"),
+        ("image_methods", "variants"),
         ("variants", "mask_recordings"),
         ("mask_recordings", "recordings"),
     ):

@@ -19,10 +19,12 @@ from dseg.settings.fields import (
     Slug,
     Steps,
     Strides,
+    Text,
     Width,
     some_keys_of,
 )
 
+TOLD, WRONG = "class", "wrong"  # nouns of a recording that are an image's own, or another's
 MASK_RECORDING = "attentioncut-noise"  # mask methods start from it, or name another
 
 
@@ -40,8 +42,9 @@ class AttentionSettings(Section):
 class RecordingSettings(Section):
     timesteps: Fractions
     """Fractions at which attention on a given image is recorded and averaged."""
-    noun: Literal["class", "object"]
-    """Prompt noun: the image's class, or the word object."""
+    noun: Text
+    """Prompt noun: class, the image's own; wrong, another of prompts.classes; or a word for all
+    images, such as object, which tells nothing."""
     latents: Literal["noise", "inversion"]
     """How a given image gets to these timesteps."""
     inversion: Slug
@@ -95,6 +98,15 @@ if TYPE_CHECKING:
     AttentionCutOverrides = Mapping[str, Any]
 else:
     AttentionCutOverrides = some_keys_of(AttentionCutSettings)
+
+
+class ImageMethodSettings(Section):
+    method: Literal["otsu", "spectral-residual", "grabcut"]
+    """How the mask is made from the image alone."""
+    margin: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Of `grabcut`: what its rectangle leaves of each side at either end, as a share."""
+    iterations: Steps = 5
+    """Of `grabcut`: how often colours are fitted."""
 
 
 class MaskMethodSettings(Section):

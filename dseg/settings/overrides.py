@@ -12,7 +12,8 @@ def jobs(settings: Settings, wildcards: Sequence[str]) -> Iterator[dict[str, str
 
     Args:
         settings: Of the run.
-        wildcards: Some of synthesis, recording, variant, inversion, mask_method and benchmark.
+        wildcards: Some of synthesis, recording, variant, inversion, mask_method, image_method and
+            benchmark.
 
     Yields:
         The name of each, by wildcard.
@@ -23,6 +24,7 @@ def jobs(settings: Settings, wildcards: Sequence[str]) -> Iterator[dict[str, str
         "variant": settings.variants.keys(),
         "inversion": settings.inversions.keys(),
         "mask_method": settings.mask_methods.keys(),
+        "image_method": settings.image_methods.keys(),
         "benchmark": settings.benchmarks.keys(),
     }
     for chosen in product(*(names[wildcard] for wildcard in wildcards)):
@@ -37,6 +39,7 @@ def job_settings(
     variant: str | None = None,
     inversion: str | None = None,
     mask_method: str | None = None,
+    image_method: str | None = None,
     benchmark: str | None = None,
 ) -> Settings:
     """The settings of one job: overrides merged in, no benchmark or mask method but its own.
@@ -59,6 +62,8 @@ def job_settings(
         changes["inversion"] = settings.inverted(inversion)
     if mask_method is not None:
         changes["mask_methods"] = {mask_method: settings.mask_method(mask_method)[0]}
+    if image_method is not None:
+        changes["image_methods"] = {image_method: settings.image_method(image_method)}
     if benchmark is not None:
         changes["benchmarks"] = {benchmark: settings.benchmark(benchmark)}
     return settings.model_copy(update=changes)

@@ -34,6 +34,7 @@ from dseg.settings.fields import (
 from dseg.settings.masks import (
     AttentionCutSettings,
     AttentionSettings,
+    ImageMethodSettings,
     MaskMethodSettings,
     RecordingSettings,
 )
@@ -42,7 +43,7 @@ from dseg.settings.world import BaseSettings, InstrumentsSettings, WorldSettings
 
 Protocol = Literal["tokencut", "selfmask", "pysod", "curve"]
 Mode = Literal["multi", "single"]
-Postprocessing = Literal["none", "bilateral-tokencut", "bilateral-found"]
+Postprocessing = Literal["none", "cut", "bilateral-tokencut", "bilateral-found"]
 WORLD = "world/"
 ATTENTIONCUT = "attentioncut"  # the masks of the stage; those of other mask methods are made beside
 ORACLE_MASKS = "oracle"  # of the instrument
@@ -68,6 +69,8 @@ class BenchmarkSettings(Section):
     """Folder; under artifacts/<profile> where it starts with world/."""
     images: Count
     """Number of images it must have."""
+    named: bool = True
+    """Whether something says what its images show; recordings that tell it leave others out."""
     limit: Count | None = None
     """At most so many of them are taken, evenly spaced in the order of ids; null: all."""
 
@@ -252,6 +255,8 @@ class Settings(Section):
     """Ways to record attention on given images, each as what it changes of recording."""
     inversions: Annotated[Mapping[Slug, InversionOverrides], Field(min_length=1)]
     """Ways to invert images, by name, each as what it changes of inversion."""
+    image_methods: Mapping[Slug, ImageMethodSettings]
+    """Ways to make a mask from the image alone, by name: rivals without a model."""
     mask_recordings: Mapping[Slug, RecordingOverrides]
     """Further recordings, as what each changes of recording: only mask methods start from them."""
     mask_methods: Annotated[Mapping[Slug, MaskMethodSettings], Field(min_length=1)]
@@ -295,6 +300,10 @@ class Settings(Section):
         """
         method = entry("mask method", self.mask_methods, name)
         return method, changed(self.attentioncut, method.attentioncut)
+
+    def image_method(self, name: str) -> ImageMethodSettings:
+        """Image method ``name``; raises DsegError if there is none."""
+        return entry("image method", self.image_methods, name)
 
     def mask_strides(self, name: str) -> tuple[int, ...]:
         """The cross maps that mask method ``name`` takes; raises DsegError if there is none."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dseg.settings.fields import Count, Fraction, Positive, Section
+from dseg.settings.fields import Count, Fraction, Place, Positive, Section
 
 Split = Literal["val", "test", "mild", "shift", "harsh", "multi"]
 
@@ -35,7 +35,7 @@ class AutoencoderSettings(Section):
     channels: Count
     """Latent channels."""
     images: Count
-    """Rendered images in the training set."""
+    """Images in the training set."""
     steps: Count
     """Training steps."""
     batch_size: Count
@@ -46,7 +46,7 @@ class AutoencoderSettings(Section):
 
 class UnetSettings(Section):
     images: Count
-    """Rendered images in the training set of each process."""
+    """Images in the training set of each process."""
     samples: Count
     """Training samples seen in all."""
     batch_size: Count
@@ -60,6 +60,12 @@ class UnetSettings(Section):
 
 
 class BaseSettings(Section):
+    model: Place
+    """Folder the trained pipeline is written to."""
+    size: Annotated[int, Field(ge=16, multiple_of=8)]
+    """Height and width of the images it learns, pixels."""
+    photographs: Place | None
+    """Folder of photographs of clothes to learn; null: renders of the embedded world."""
     autoencoder: AutoencoderSettings
     """Training of the auto-encoder."""
     unet: UnetSettings

@@ -16,25 +16,26 @@ import torch
 import torch.multiprocessing as multiprocessing
 from diffusers import AutoencoderTiny
 from torch.multiprocessing.spawn import ProcessRaisedException
+from transformers import CLIPTokenizer
 
 from dseg.artifacts.weights import read_weights, write_weights
 from dseg.embedded import autoencoder as coder
 from dseg.embedded import training as unet_training
 from dseg.embedded.checkpoints import AUTOENCODER, AVERAGE
 from dseg.embedded.components import (
+    PATCH,
     build_autoencoder,
     build_text_encoder,
     build_tokenizer,
     build_unet,
 )
+from dseg.embedded.domains import open_domain
 from dseg.errors import DsegError, describe
 from dseg.files import write_text
 from dseg.progress import format_seconds, track
 from dseg.settings.run import Settings
-from dseg.world.captions import VOCABULARY
-from dseg.world.renderer import captioned_images
 
-SECTIONS = ("seed", "world.size", "base")
+SECTIONS = ("seed", "base")
 ENCODER_IMAGES = 2048  # enough for the covariance of 4 x 4 patches
 DECODER_SEED_OFFSET = 900
 ENCODER, CHECKPOINT, CURVE = "encoder.safetensors", "checkpoint.safetensors", "loss.csv"
@@ -47,8 +48,8 @@ def run_encoder(settings: Settings, out: Path) -> None:
         settings: The sections named in `SECTIONS`.
         out: Folder of the training; receives encoder.safetensors.
     """
-    images, _ = captioned_images(
-        ENCODER_IMAGES, settings.seed + DECODER_SEED_OFFSET, size=settings.world.size
+    images, _ = open_domain(settings.base).draw(
+        ENCODER_IMAGES, settings.seed + DECODER_SEED_OFFSET, settings.base.size
     )
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     channels = settings.base.autoencoder.channels
@@ -72,8 +73,8 @@ def run_decoder(settings: Settings, out: Path) -> None:
     torch.set_num_threads(1)
     plan = settings.base.autoencoder
     model = _encoder(plan.channels, out)
-    images, _ = captioned_images(
-        plan.images, settings.seed + DECODER_SEED_OFFSET, size=settings.world.size
+    images, _ = open_domain(settings.base).draw(
+        plan.images, settings.seed + DECODER_SEED_OFFSET, settings.base.size
     )
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
     losses = coder.train_decoder(
@@ -145,21 +146,19 @@ def _unet_process(rank: int, settings: Settings, out: Path, rendezvous: Path) ->
         processes=chosen.processes,
         checkpoint_every=chosen.checkpoint_every,
         seed=settings.seed,
-        size=settings.world.size,
+        size=settings.base.size,
     )
     unet_training.join(rank, plan.processes, rendezvous)
     channels = settings.base.autoencoder.channels
     model = _encoder(channels, out)
-    tokenizer = build_tokenizer(VOCABULARY)
-    run = _resumed(settings, out)
+    domain = open_domain(settings.base)
+    tokenizer = build_tokenizer(domain.vocabulary)
+    run = _resumed(settings, tokenizer, out)
     if rank == 0:
-        print(f"rendering {plan.images} images a process; from step {run.step}", flush=True)
+        print(f"drawing {plan.images} images a process; from step {run.step}", flush=True)
+    seed = settings.seed + unet_training.TRAIN_SEED_OFFSET + rank
     data = unet_training.training_latents(
-        model.eval(),
-        tokenizer,
-        plan.images,
-        settings.seed + unet_training.TRAIN_SEED_OFFSET + rank,
-        plan.size,
+        model.eval(), tokenizer, *domain.draw(plan.images, seed, plan.size)
     )
     empty = unet_training.tokenize(tokenizer, [""])[0]
     curve = _Curve(out / CURVE, run.step, plan.samples)
@@ -172,12 +171,11 @@ def _unet_process(rank: int, settings: Settings, out: Path, rendezvous: Path) ->
     unet_training.train(rank, plan, run, data, empty, report=curve.report, save=save)
 
 
-def _resumed(settings: Settings, out: Path) -> unet_training.Run:
+def _resumed(settings: Settings, tokenizer: CLIPTokenizer, out: Path) -> unet_training.Run:
     """The training as it begins: anew, or from the newest checkpoint."""
-    tokenizer = build_tokenizer(VOCABULARY)
     torch.manual_seed(settings.seed)
     text_encoder = build_text_encoder(tokenizer)  # first: both are drawn from one generator
-    unet = build_unet(settings.base.autoencoder.channels)
+    unet = build_unet(settings.base.autoencoder.channels, settings.base.size // PATCH)
     model = unet_training.Denoiser(text_encoder, unet)
     run = unet_training.start(model, settings.base.unet.learning_rate)
     if (out / CHECKPOINT).exists():

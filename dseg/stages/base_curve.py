@@ -8,25 +8,23 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from dseg.base_model.pipeline import load_pipeline
 from dseg.datasets.opening import open_benchmark
 from dseg.embedded.checkpoints import averages, export, samples_seen
+from dseg.embedded.domains import open_domain
 from dseg.embedded.instruments import name_kinds, read_classifier
 from dseg.embedded.quality import ROOT, localisation, noun_maps, sample
 from dseg.files import write_atomically
 from dseg.progress import track
 from dseg.settings.run import Settings
-from dseg.world.backgrounds import TRAIN_CONTEXTS
-from dseg.world.captions import caption
-from dseg.world.kinds import KIND_NAMES
 
-SECTIONS = ("seed", "world.size", "base", "synthesis.steps", "synthesis.guidance")
+SECTIONS = ("seed", "base", "synthesis.steps", "synthesis.guidance")
 FIRST = 5_000  # samples; from here the checkpoints measured grow by about a third
 GROWTH = 1.33
 COLUMNS = ("samples", "localisation", "localisation_root", "accuracy")
@@ -39,15 +37,16 @@ def run(settings: Settings, training: Path, instruments: Path, val: Path, out: P
         settings: The sections named in `SECTIONS`.
         training: Folder of the training, with average-<samples>.safetensors.
         instruments: Folder of the stage instruments.
-        val: The rendered split val: captions, images, masks.
+        val: The split val: captions, images, masks.
         out: CSV file: samples seen, IoU of the noun's map and of its root at Otsu's threshold,
             share of sampled images of which the classifier names the prompted kind.
     """
     torch.set_num_threads(1)
-    classifier = read_classifier(instruments)
+    domain = open_domain(settings.base)
+    classifier = read_classifier(instruments, domain.all_kinds)
     samples = open_benchmark("saliency", val)
-    asked = list(product(KIND_NAMES, TRAIN_CONTEXTS))
-    prompts = [caption(kind, context) for kind, context in asked]
+    prompts = [domain.caption(noun, ground) for noun, ground in domain.asked]
+    asked = [domain.kinds[noun] for noun, _ in domain.asked]
     rows: list[Mapping[str, Any]] = []
     for path in track(spaced(averages(training)), "learning curve"):
         with tempfile.TemporaryDirectory() as folder:
@@ -63,11 +62,7 @@ def run(settings: Settings, training: Path, instruments: Path, val: Path, out: P
                 "samples": samples_seen(path),
                 "localisation": round(localisation(maps, samples), 4),
                 "localisation_root": round(localisation(maps, samples, ROOT), 4),
-                "accuracy": round(
-                    sum(name == kind for name, (kind, _) in zip(named, asked, strict=True))
-                    / len(asked),
-                    4,
-                ),
+                "accuracy": round(float(np.equal(named, asked).mean()), 4),
             }
         )
         _write(rows, Path(out))

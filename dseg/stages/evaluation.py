@@ -33,7 +33,7 @@ from dseg.method.resample import match_size
 from dseg.progress import track
 from dseg.settings.run import Settings
 
-SECTIONS = ("benchmarks", "evaluation")
+SECTIONS = ("benchmarks", "evaluation", "attentioncut")
 BASELINES: Mapping[str, Callable[[int, int], np.ndarray]] = MappingProxyType(
     {"centre-prior": centre_prior, "all-foreground": all_foreground}
 )
@@ -151,6 +151,7 @@ def _cases(
             postprocessing=chosen.postprocessing,
             modes=chosen.modes,
             threshold=chosen.threshold,
+            cut=settings.attentioncut,
         )
         for key, values in maps.items():
             yield key, Case(sample.id, values, mask=mask)

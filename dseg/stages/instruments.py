@@ -1,6 +1,7 @@
 """Stage `instruments`: renders -> a kind classifier and an oracle segmenter, with their measures.
 
-They judge the embedded world's images (`embedded.instruments`); no part of the method reads them.
+They judge an embedded base model's images (`embedded.instruments`); no part of the method reads
+them. Of photographs nobody knows the masks, so there is the classifier alone.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from dseg.artifacts.heads import Said, write_head
 from dseg.artifacts.weights import write_weights
 from dseg.datasets.opening import Samples, open_benchmark
+from dseg.embedded.domains import open_domain
 from dseg.embedded.instruments import (
     CLASSIFIER,
     CLASSIFIER_FILE,
@@ -30,27 +32,46 @@ from dseg.method.head import Network
 from dseg.progress import track
 from dseg.settings.run import Settings
 
-SECTIONS = ("seed", "world.size", "instruments.images", "instruments.epochs")
+SECTIONS = (
+    "seed",
+    "world.size",
+    "instruments.images",
+    "instruments.epochs",
+    "base.photographs",
+    "base.size",
+)
 QUALITY_FILE = "quality.json"
 
 
 def run(settings: Settings, val: Path, out: Path) -> None:
-    """Train both instruments and measure them on val.
+    """Train the instruments and measure them on val.
 
     Args:
         settings: The sections named in `SECTIONS`.
-        val: The rendered split val: captions, images, masks.
+        val: The split val, of renders or of photographs with masks: captions, images, masks.
         out: Folder for classifier.safetensors, segmenter.safetensors and quality.json, which says
             how many of val's images the classifier names rightly and the segmenter's mean IoU.
     """
     torch.set_num_threads(1)
     chosen, out, seed = settings.instruments, Path(out), settings.seed
     out.mkdir(parents=True, exist_ok=True)
-    scenes = instrument_scenes(CLASSIFIER, seed, chosen.images, settings.world.size)
+    domain = open_domain(settings.base)
+    size = settings.base.size if domain.held_out else settings.world.size
     classifier = train_classifier(
-        scenes, epochs=chosen.epochs, seed=seed, progress=lambda epochs: track(epochs, CLASSIFIER)
+        *domain.labelled(chosen.images, seed, size),
+        domain.all_kinds,
+        epochs=chosen.epochs,
+        seed=seed,
+        progress=lambda epochs: track(epochs, CLASSIFIER),
     )
     write_weights(out / CLASSIFIER_FILE, classifier.state_dict(), kind=CLASSIFIER)
+    if domain.held_out:
+        images, kinds = domain.held_out(size)
+        right = np.equal(name_kinds(classifier, images), kinds)
+        write_json(
+            out / QUALITY_FILE, {"images": len(kinds), "classifier_accuracy": float(right.mean())}
+        )
+        return
     scenes = instrument_scenes(SEGMENTER, seed, chosen.images, settings.world.size)
     segmenter, weights = train_segmenter(
         scenes, epochs=chosen.epochs, seed=seed, progress=lambda epochs: track(epochs, SEGMENTER)

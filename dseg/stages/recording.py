@@ -12,6 +12,7 @@ from dseg.artifacts.rows import read_latents
 from dseg.artifacts.shards import shard_range, write_shard
 from dseg.base_model.loading import base_model
 from dseg.base_model.pipeline import encode, fit, timestep_at, train_timesteps
+from dseg.datasets.class_names import names_of
 from dseg.datasets.opening import Sample, open_benchmark
 from dseg.errors import DsegError
 from dseg.method.attention import AttentionPlan
@@ -20,6 +21,7 @@ from dseg.method.inversion import snap
 from dseg.method.prompts import Phrase, item_seed
 from dseg.method.recording import noised, noun_prompt, record
 from dseg.progress import track
+from dseg.settings.masks import TOLD, WRONG
 from dseg.settings.run import Settings
 from dseg.settings.sections import sections, settings_hash
 
@@ -34,6 +36,7 @@ SECTIONS = (
     "attention.affinity_stride",
     "attention.neighbours",
     "recording",
+    "prompts.classes",
     "inversion.steps",
     "inversion.timesteps",
 )
@@ -85,7 +88,7 @@ def run(
             else:
                 seeds = [item_seed(settings.seed, sample.id) for sample in batch]
                 z = noised(pipe, encode(pipe, images), seeds, timesteps)
-            phrases = [_phrase(sample, recording.noun) for sample in batch]
+            phrases = [_phrase(settings, sample) for sample in batch]
             pictures.append(images)
             maps.append(record(pipe, z, timesteps, phrases, plan))
     write_shard(
@@ -98,14 +101,21 @@ def run(
     )
 
 
-def _phrase(sample: Sample, noun: str) -> Phrase:
-    if noun == "object":
-        return noun_prompt("object")
+def _phrase(settings: Settings, sample: Sample) -> Phrase:
+    noun = settings.recording.noun
+    if noun not in (TOLD, WRONG):
+        return noun_prompt(noun)
     if sample.noun is None:
         raise DsegError(
-            f"recording.noun: class, but nothing says what {sample.path} shows; set it to object"
+            f"recording.noun: {noun}, but nothing says what {sample.path} shows; set it to object, "
+            "or the benchmark's `named` to false"
         )
-    return noun_prompt(sample.noun)
+    if noun == TOLD:
+        return noun_prompt(sample.noun)
+    others = [each for each in names_of(settings.prompts.classes) if each != sample.noun]
+    if not others:
+        raise DsegError("recording.noun: wrong, but prompts.classes has no other noun")
+    return noun_prompt(others[item_seed(settings.seed, f"{sample.id} wrong") % len(others)])
 
 
 def _timestep(settings: Settings, pipe: "StableDiffusionPipeline", fraction: float) -> int:

@@ -15,6 +15,7 @@ from dseg.files import write_atomically
 from dseg.progress import track
 from dseg.rivals.by_name import mask_method, synthetic_mask_methods
 from dseg.settings.run import Settings
+from dseg.world.kinds import KIND_NAMES
 
 SECTIONS = (
     "attentioncut",
@@ -53,7 +54,7 @@ def run(
         DsegError: A shard is not usable, or masks are of other images than the attention.
     """
     methods = {name: mask_method(settings, name) for name in synthetic_mask_methods(settings)}
-    classifier, left = read_classifier(instruments), settings.instruments.scored or 0
+    classifier, left = read_classifier(instruments, KIND_NAMES), settings.instruments.scored or 0
     parts: list[pd.DataFrame] = []
     for path, mask_path in zip(synthesis, oracle, strict=True):
         shard, masks = read_shard(path, kind="images"), read_shard(mask_path, kind="masks")

@@ -38,6 +38,7 @@ SECTIONS = (
     "mask_recordings",
     "inversions",
     "mask_methods",
+    "image_methods",
     "variants",
     "evaluation",
     "syntheses",

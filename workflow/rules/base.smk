@@ -1,5 +1,5 @@
-# Training of the embedded base model, `snakemake base`: hours on 2 cores. No rule of the default
-# run needs it, since models/dseg-tiny is shipped; so the model's files are not outputs here.
+# Training of an embedded base model, `snakemake base`: hours on 2 cores. No rule of the default
+# run needs it, since the models are shipped; so the model's files are not outputs here.
 rule base_encoder:
     input:
         settings=plan.stamp("base"),
@@ -61,7 +61,7 @@ rule base_curve:
         rules.base_unet.output,
         rules.base_decoder.output,
         instruments=rules.instruments.output.quality,
-        val=plan.artifact("world/val"),
+        val=plan.base_val,
         settings=plan.stamp("base_curve"),
         code=plan.code("base_curve"),
     output:
@@ -85,7 +85,7 @@ rule base_card:
         rules.base_decoder.output,
         learning=rules.base_curve.output,
         instruments=rules.instruments.output.quality,
-        val=plan.artifact("world/val"),
+        val=plan.base_val,
         training=plan.stamp("base"),
         settings=plan.stamp("base_card"),
         code=plan.code("base_card"),
@@ -98,7 +98,7 @@ rule base_card:
     params:
         training=subpath(output[0], parent=True),
         instruments=subpath(input.instruments, parent=True),
-        model="models/dseg-tiny",
+        model=plan.settings.base.model,
     shell:
         "(python -m dseg stage base-export --settings {input.training:q} --training {params.training:q}"
         " --out {params.model:q} &&"

@@ -1,13 +1,11 @@
-# Instruments that judge the embedded world's images; no part of the method reads them.
+# Instruments that judge an embedded base model's images; no part of the method reads them.
 rule instruments:
     input:
-        val=plan.artifact("world/val"),
+        val=plan.base_val,
         settings=plan.stamp("instruments"),
         code=plan.code("instruments"),
     output:
-        classifier=plan.artifact("instruments/classifier.safetensors"),
-        segmenter=plan.artifact("instruments/segmenter.safetensors"),
-        quality=plan.artifact("instruments/quality.json"),
+        **plan.instruments,
     log:
         plan.log("instruments"),
     conda:

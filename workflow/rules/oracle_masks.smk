@@ -3,7 +3,7 @@
 rule oracle_masks:
     input:
         synthesis=plan.artifact("images/{synthesis}/{shard}-of-{total}.safetensors"),
-        segmenter=rules.instruments.output.segmenter,
+        segmenter=plan.artifact("instruments/segmenter.safetensors"),
         settings=plan.stamp("oracle_masks"),
         code=plan.code("oracle_masks"),
     output:

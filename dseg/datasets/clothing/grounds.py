@@ -4,12 +4,10 @@ A garment is photographed on a floor, a bed, a wall: most of the border of a pho
 The word is the one whose colour is nearest, in CIELAB, to the border's median.
 """
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 from skimage.color import rgb2lab
 
-from dseg.datasets.clothing.photographs import NOUNS, Photograph
+from dseg.datasets.clothing.photographs import NOUNS
 from dseg.method.prompts import article_of
 
 # Our choice: the basic colour words of English, and tan for light wood and carpets; sRGB, in shades
@@ -47,19 +45,6 @@ def name_ground(image: np.ndarray) -> str:
     return list(GROUNDS)[int(np.square(_LAB - median).sum(axis=1).argmin())]
 
 
-def caption(noun: str, ground: str) -> str:
-    """Say `a photo of a NOUN on GROUND`."""
-    return f"a photo of {article_of(noun)} {noun} on {ground}"
-
-
-def read_captioned(
-    photographs: Iterable[Photograph], size: int
-) -> Iterator[tuple[np.ndarray, str]]:
-    """Squares of photographs, uint8 (size, size, 3), and the caption of each, to learn from.
-
-    Raises:
-        DsegError: A file is missing or not a readable image.
-    """
-    for photograph in photographs:
-        square = photograph.square(size)
-        yield square, caption(photograph.noun, name_ground(square))
+def caption(noun: str, ground: str | None = None) -> str:
+    """Say `a photo of a NOUN [on GROUND]`."""
+    return f"a photo of {article_of(noun)} {noun}" + (f" on {ground}" if ground else "")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from dseg.datasets.sample import Sample, Samples, list_images
 from dseg.errors import DsegError
-from dseg.method.resample import resize
 
 TABLE, FOLDER = "images.csv", "images"
 # The published labels as words of a caption: each one word, in small letters.
@@ -60,18 +60,26 @@ class Photograph:
     sender: int
     path: Path
 
-    def square(self, size: int) -> np.ndarray:
-        """The largest square about its centre, upright, uint8 (size, size, 3) RGB.
+    def image(self) -> np.ndarray:
+        """The photograph, upright, uint8 (H, W, 3) RGB.
 
         Raises:
             DsegError: The file is missing or not a readable image.
         """
-        image = Sample(self.id, self.path).image()
-        height, width = image.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        cut = image[top : top + side, left : left + side]
-        return np.rint(resize(cut, (size, size))).astype(np.uint8)
+        return Sample(self.id, self.path).image()
+
+    def square(self, size: int) -> np.ndarray:
+        """All of it, brought to a square as a base model reads it: uint8 (size, size, 3) RGB.
+
+        Raises:
+            DsegError: As `image`.
+        """
+        return squared(self.image(), size)
+
+
+def squared(image: np.ndarray, size: int) -> np.ndarray:
+    """An image uint8 (H, W, 3) resized to (size, size, 3), as those are that a base model reads."""
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def read_photographs(root: Path) -> tuple[Photograph, ...]:

@@ -30,7 +30,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from dseg.method.cut.energy import pose, with_colour
+from dseg.errors import DsegError
+from dseg.method.cut.energy import Problem, pose, pose_pixels, with_colour
 from dseg.method.cut.evidence import Attention
 from dseg.method.cut.filter import Reason, judge
 from dseg.method.cut.graphcut import Graph, energy, minimum_cut
@@ -73,7 +74,56 @@ def attention_cut(attention: Attention, image: np.ndarray, settings: AttentionCu
             holds NaN.
     """
     attention = attention.at(settings.cross_strides)
-    problem = pose(attention, image, settings)
+    cut = _solve(pose(attention, image, settings), settings)
+    mask, soft = _at_size(cut, (image.shape[0], image.shape[1]))
+    reason = judge(mask, attention.noun_map, settings)
+    return Mask(
+        mask=mask,
+        soft=soft,
+        energy=energy(cut.graph, cut.labels),
+        area=float(mask.mean()),
+        kept=reason is Reason.KEPT,
+        reason=reason,
+    )
+
+
+def pixel_cut(soft: np.ndarray, image: np.ndarray, settings: AttentionCutSettings) -> np.ndarray:
+    """Any soft mask, cut by AttentionCut's pixel layer alone: data, contrast and colour.
+
+    The soft mask's log-odds take the place of the noun map's, with one half for the threshold:
+    f = clip(sigmoid((soft - 1/2) / tau), clip, 1 - clip). So a rival, or a head, gets what the
+    pixels give AttentionCut, and nothing of its attention (our choice).
+
+    Args:
+        soft: (H, W) in [0, 1], float, or bool.
+        image: uint8 (H, W, 3).
+        settings: Of the terms. Where they have no pixel layer, ``size: 0``, it is the image's size.
+
+    Returns:
+        float32 (H, W) in [0, 1]; its mask is what is above .5.
+
+    Raises:
+        DsegError: The soft mask is of another size than the image, or holds NaN.
+    """
+    if soft.shape != image.shape[:2] or not np.isfinite(soft).all():
+        raise DsegError(
+            f"soft mask {soft.shape} of an image {image.shape[:2]}: expected one size, and no NaN"
+        )
+    cut = _solve(pose_pixels(soft, image, settings), settings)
+    return _at_size(cut, (image.shape[0], image.shape[1]))[1]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A solved problem: the last graph, its minimum, and that of the pixels as an image."""
+
+    graph: Graph
+    labels: np.ndarray
+    foreground: np.ndarray
+
+
+def _solve(problem: Problem, settings: AttentionCutSettings) -> _Cut:
+    """Cut, with the colours of the last cut, until nothing changes or the iterations are made."""
     shape, size = problem.foreground.shape, problem.foreground.size
     foreground = problem.foreground
     # Without a colour term there is nothing to re-estimate: the first cut is the last.
@@ -83,18 +133,14 @@ def attention_cut(attention: Attention, image: np.ndarray, settings: AttentionCu
         last, foreground = foreground, labels[:size].reshape(shape)
         if np.array_equal(foreground, last):  # the same colours would give the same cut
             break
-    full = (image.shape[0], image.shape[1])
-    mask = resize(foreground, full) > 0.5
-    soft = resize((_data_probability(graph, size).reshape(shape) + foreground) / 2, full)
-    reason = judge(mask, attention.noun_map, settings)
-    return Mask(
-        mask=mask,
-        soft=soft,
-        energy=energy(graph, labels),
-        area=float(mask.mean()),
-        kept=reason is Reason.KEPT,
-        reason=reason,
-    )
+    return _Cut(graph, labels, foreground)
+
+
+def _at_size(cut: _Cut, full: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The mask bool (H, W) and the soft mask float32 (H, W) of a cut, at the size of the image."""
+    shape, size = cut.foreground.shape, cut.foreground.size
+    probability = _data_probability(cut.graph, size).reshape(shape)
+    return resize(cut.foreground, full) > 0.5, resize((probability + cut.foreground) / 2, full)
 
 
 def _data_probability(graph: Graph, nodes: int) -> np.ndarray:

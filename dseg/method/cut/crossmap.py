@@ -102,3 +102,10 @@ def otsu(values: np.ndarray) -> float:
     means_below = sums[:-1] / below  # the lowest value is in bin 0: never divides by 0
     means_above = (sums[-1] - sums[:-1]) / above
     return float(centres[:-1][np.argmax(below * above * (means_above - means_below) ** 2)])
+
+
+def centre(values: np.ndarray, threshold: float) -> np.ndarray:
+    """Bend values in [0, 1], piecewise linearly, so that the threshold comes to lie at .5."""
+    if not 0 < threshold < 1 or not values.any():  # a constant map: nothing stands out
+        return np.zeros_like(values)
+    return np.interp(values, [0, threshold, 1], [0, 0.5, 1]).astype(np.float32)

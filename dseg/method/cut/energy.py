@@ -65,6 +65,24 @@ def pose(attention: Attention, image: np.ndarray, settings: AttentionCutSettings
     return Problem(graph, foreground, ColourModel(small, settings.colour_bandwidth))
 
 
+def pose_pixels(soft: np.ndarray, image: np.ndarray, settings: AttentionCutSettings) -> Problem:
+    """The energy of the pixels alone, without the colour term, from a soft mask.
+
+    Args:
+        soft: (H, W) in [0, 1].
+        image: uint8 (H, W, 3).
+        settings: Of the terms.
+    """
+    shape = working_shape((image.shape[0], image.shape[1]), settings.size or None)
+    foreground = _probability(resize(soft, shape), 0.5, settings)
+    small = np.rint(resize(image, shape)).astype(np.uint8)
+    return Problem(
+        pixel_layer(foreground, small, settings),
+        foreground,
+        ColourModel(small, settings.colour_bandwidth),
+    )
+
+
 def cell_layer(foreground: np.ndarray, rows: Affinity, settings: AttentionCutSettings) -> Graph:
     """Data and self-attention terms over the cells; ``foreground`` is f there, (h, w)."""
     edges, weights = affinity.similarity_edges(rows, settings.neighbours, settings.power)

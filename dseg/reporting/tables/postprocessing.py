@@ -26,6 +26,8 @@ from dseg.settings.run import Mode, Postprocessing, Settings
 LABELS: Mapping[tuple[Postprocessing, Mode], str] = {
     ("none", "multi"): "none",
     ("none", "single"): "largest component",
+    ("cut", "multi"): "pixel cut",
+    ("cut", "single"): "pixel cut, largest component",
     ("bilateral-tokencut", "multi"): "bilateral solver",
     ("bilateral-tokencut", "single"): "bilateral solver, largest component",
     ("bilateral-found", "multi"): "bilateral solver where close (FOUND)",
@@ -83,7 +85,8 @@ def postprocessing_table(settings: Settings, summary: Summary) -> Table:
         note=f"Percent; IoU at {evaluation.threshold:g}, mean over images and trainings; protocol "
         f"{evaluation.protocol}. {INTERVAL} p: {TEST} and Student's error of the trainings, "
         "corrected by Holm within the table; d: Cohen's d_z, the mean difference by its deviation "
-        "over images. The bilateral solver as TokenCut and as FOUND apply it.",
+        "over images. The bilateral solver as TokenCut and as FOUND apply it; the pixel cut "
+        "is AttentionCut's pixel layer on the soft mask.",
         frame=frame,
         columns=columns,
         lead=(plain("label", heading="method"), plain("way", heading="post-processing")),
