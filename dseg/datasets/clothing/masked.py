@@ -15,13 +15,12 @@ import numpy as np
 from PIL import Image
 
 from dseg.datasets.clothing.grounds import caption, name_ground
+from dseg.datasets.clothing.outlines import MASKS
 from dseg.datasets.clothing.photographers import TO_MASK, read_to_mask
 from dseg.datasets.clothing.photographs import Photograph, read_photographs
 from dseg.datasets.masks import read_mask
 from dseg.errors import DsegError
 from dseg.method.resample import resize
-
-MASKS = Path(__file__).with_name("masks")
 
 
 def write_masked(root: Path) -> dict[str, int]:

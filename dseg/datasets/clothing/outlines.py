@@ -8,8 +8,11 @@ a part in it. Completing is our choice, as the width of the strip is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -17,8 +20,14 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 from skimage.segmentation import watershed
 
+from dseg.errors import DsegError
+from dseg.files import write_text
+
 Polygon = tuple[tuple[float, float], ...]
 """Corners (x, y) in pixels of the photograph, its upper left corner at (0, 0)."""
+MASKS = Path(__file__).with_name("masks")
+"""The masks that were made of outlines, ID.png, and the outlines themselves."""
+DRAWN = MASKS / "outlines.json"
 STRIP = 3.0
 """Pixels to either side of an outline that are undecided, if its drawer does not say otherwise."""
 _GARMENT, _GROUND = 1, 2
@@ -40,6 +49,84 @@ class Outline:
     inside: tuple[Polygon, ...]
     outside: tuple[Polygon, ...] = ()
     strip: float = STRIP
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """All outlines of the photographs.
+
+    Attributes:
+        first: By id; the masks are made of these.
+        second: Of some, drawn by somebody who has not seen the first.
+    """
+
+    first: Mapping[str, Outline]
+    second: Mapping[str, Outline]
+
+
+def read_drawn(path: Path = DRAWN) -> Drawn:
+    """The outlines in a file as `write_drawn` writes it.
+
+    Raises:
+        DsegError: It is not there, or something in it is no outline.
+    """
+    said = _read(path)
+    return Drawn(
+        *(
+            {
+                id: as_outline(each, f"{path}: {id}")
+                for id, each in sorted(said.get(key, {}).items())
+            }
+            for key in ("first", "second")
+        )
+    )
+
+
+def write_drawn(drawn: Drawn, path: Path = DRAWN) -> None:
+    """Write outlines, a line each."""
+    parts = []
+    for key, outlines in (("first", drawn.first), ("second", drawn.second)):
+        lines = [
+            f"  {json.dumps(id)}: {json.dumps(asdict(outlines[id]))}" for id in sorted(outlines)
+        ]
+        parts.append(f' "{key}": {{\n' + ",\n".join(lines) + "\n }")
+    write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def read_outline(path: Path) -> Outline:
+    """The one outline in a file; raises DsegError if it is not there, or none."""
+    return as_outline(_read(path), str(path))
+
+
+def as_outline(said: Any, place: str) -> Outline:
+    """An outline as JSON says it; raises DsegError, naming the place, if it is none."""
+    try:
+        inside, outside = (
+            tuple(tuple((float(x), float(y)) for x, y in polygon) for polygon in said.get(key, []))
+            for key in ("inside", "outside")
+        )
+        strip = float(said.get("strip", STRIP))
+        whole = bool(inside) and all(len(polygon) > 2 for polygon in (*inside, *outside))
+        finite = all(abs(at) < 1e5 for polygon in (*inside, *outside) for at in sum(polygon, ()))
+    except (ValueError, TypeError, AttributeError):
+        whole = finite = False
+        strip = 0.0
+    if not (whole and finite and 0 <= strip < 100):
+        raise DsegError(
+            f'{place}: expected {{"inside": [[[x, y], ...], ...], "outside": [...], '
+            f'"strip": {STRIP:g}}}, with three corners or more a polygon'
+        )
+    return Outline(inside, outside, strip)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DsegError(f"{path}: no readable JSON file of outlines ({error})") from error
+    if not isinstance(said, dict):
+        raise DsegError(f"{path}: expected an object of outlines")
+    return said
 
 
 def complete(image: np.ndarray, outline: Outline) -> np.ndarray:

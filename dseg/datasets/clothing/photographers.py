@@ -20,6 +20,8 @@ SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 SEED = 1
 TO_MASK = {"val": 60, "test": 150}
 """How many photographs of each split are masked by hand."""
+TWICE = 20
+"""How many of these are masked a second time, by somebody who has not seen the first mask."""
 TO_MASK_LIST = Path(__file__).with_name("to_mask.csv")
 _COMMON, _FEWEST = 100, 8  # photographs of a noun: in all, and in each split
 _OFF = 0.03  # by which a split's share of the photographs may differ from its share above
@@ -69,6 +71,11 @@ def draw_to_mask(photographs: Iterable[Photograph]) -> dict[str, str]:
             sorted((each.id for each in splits[split]), key=lambda id: _draw(f"mask/{id}"))[:count]
         )
     }
+
+
+def draw_twice(ids: Iterable[str]) -> list[str]:
+    """Those of the photographs to be masked that are masked twice, drawn at random, by id."""
+    return sorted(sorted(ids, key=lambda id: _draw(f"twice/{id}"))[:TWICE])
 
 
 def read_to_mask() -> dict[str, str]:
