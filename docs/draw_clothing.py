@@ -2,13 +2,14 @@
 
 python docs/draw_clothing.py show    PHOTOGRAPHS WORK ID...    the photograph, fourfold, with a grid
 python docs/draw_clothing.py check   PHOTOGRAPHS WORK ID...    the mask of its outline, fourfold
-python docs/draw_clothing.py collect PHOTOGRAPHS FIRST SECOND  all outlines -> the masks of dseg
+python docs/draw_clothing.py collect PHOTOGRAPHS FIRST SECOND  outlines -> the masks of dseg
 python docs/draw_clothing.py sheet   PHOTOGRAPHS OUT           contact sheets of all masks
 
 PHOTOGRAPHS is what `dseg data prepare clothing` makes, of photographs reduced to fit 256 x 256.
-WORK is a folder of one's own: an outline is `WORK/ID.json`, {"inside": [[[x, y], ...], ...], "outside":
-[...], "strip": 3}, in pixels of the photograph as the grid counts them; pictures are written beside
-it. FIRST and SECOND are such folders, of all photographs and of those that are drawn twice.
+WORK is a folder of one's own: an outline is `WORK/ID.json`, {"inside": [[[x, y], ...], ...],
+"outside": [...], "strip": 3}, in pixels of the photograph as the grid counts them; pictures are
+written beside it. FIRST and SECOND are such folders, of all photographs and of those that are drawn
+twice.
 """
 
 import sys
