@@ -52,6 +52,7 @@ class Benchmark:
         lists: Files in its folder that are read besides images, masks and boxes.
         graded: Its masks are grades of agreement: those above one half become the foreground.
         empty: How many of its masks are empty, if known.
+        unlisted: No list of its images is published, as its layout needs one: one of all is made.
         copies: Archives in which parts of it are handed on: taken where they lie in its folder,
             never fetched.
         sums: Files in its folder once prepared -> their SHA-256, where that is known.
@@ -67,6 +68,7 @@ class Benchmark:
     lists: tuple[str, ...] = ()
     graded: bool = False
     empty: int | None = None
+    unlisted: bool = False
     copies: tuple[Source, ...] = ()
     sums: Mapping[str, str] = field(default_factory=dict)
 
@@ -76,10 +78,13 @@ class Benchmark:
         return self.layout in LAYOUTS
 
 
+VOC_LIST = "ImageSets/Main/trainval.txt"
 _ECSSD = "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/"
 _DUT = "http://saliencydetection.net/"
 _VOC = "http://host.robots.ox.ac.uk/pascal/VOC/"
 _COCO = "http://images.cocodataset.org/"
+_SAMPLE = "https://github.com/rafaelpadilla/review_object_detection_metrics"
+_SAMPLE_COMMIT = "2efe66d2c4b89e4fcc64e490d4caced2096f03aa"
 _CLOTHING = "https://github.com/alexeygrigorev/clothing-dataset"
 _CLOTHING_COMMIT = "7ed86a9cc56763b6acb35e41cb35184e43a5d218"
 
@@ -97,7 +102,7 @@ def _voc(year: int, images: int, date: str, size: int, md5: str) -> Benchmark:
         page,
         (source,),
         folders,
-        lists=("ImageSets/Main/trainval.txt",),
+        lists=(VOC_LIST,),
     )
 
 
@@ -184,6 +189,27 @@ _ALL = (
     ),
     _voc(2007, 5011, "06-Nov-2007", 460_032_000, "c52e279531787c972589f7e41ab4ae64"),
     _voc(2012, 11540, "11-May-2012", 1_999_639_040, "6cd6e144f989b92b3379bac3b3de84fd"),
+    Benchmark(
+        # For a first look: a hundredth of the download.
+        "voc12-100",
+        "VOC 2012, 100 images",
+        "voc",
+        100,
+        _SAMPLE,
+        (
+            Source(
+                f"{_SAMPLE_COMMIT}.zip",
+                f"{_SAMPLE}/archive/{_SAMPLE_COMMIT}.zip",
+                parts={
+                    "data/database/images": "JPEGImages",
+                    "data/database/gts/pascalvoc_format": "Annotations",
+                },
+            ),
+        ),
+        ("JPEGImages", "Annotations"),
+        lists=(VOC_LIST,),
+        unlisted=True,
+    ),
     Benchmark(
         "coco20k",
         "COCO20K",

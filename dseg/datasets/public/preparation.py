@@ -13,7 +13,14 @@ from dseg.datasets.masks import Remarks, read_mask
 from dseg.datasets.opening import Samples
 from dseg.datasets.public.catalogue import Source
 from dseg.datasets.public.hashes import read_hashes, write_hashes
-from dseg.datasets.public.store import Store, check_file, find_lack, find_state, open_store
+from dseg.datasets.public.store import (
+    Store,
+    check_file,
+    find_lack,
+    find_state,
+    list_images_of,
+    open_store,
+)
 from dseg.datasets.public.unpack import unpack
 from dseg.datasets.sample import list_images
 from dseg.errors import DsegError
@@ -35,6 +42,7 @@ def prepare(store: Store) -> int | None:
     Raises:
         DsegError: A file is missing or broken; another number of images; as `unpack`.
     """
+    list_images_of(store)
     if find_state(store) == "prepared":
         return None
     if not store.unpacked and find_lack(store) is not None:
@@ -43,6 +51,7 @@ def prepare(store: Store) -> int | None:
                 _unpack_source(store, source)
         if store.benchmark.graded and not (store.folder / "masks").exists():
             binarise(store.folder / "graded", store.folder / "masks")
+        list_images_of(store)
     samples = open_store(store)
     remarks = Remarks(store.folder)
     empty = _look(samples, store.benchmark.name, remarks)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from dseg.datasets.clothing.photographs import open_clothing
 from dseg.datasets.opening import LAYOUTS, Samples
-from dseg.datasets.public.catalogue import Benchmark, Source
+from dseg.datasets.public.catalogue import VOC_LIST, Benchmark, Source
 from dseg.datasets.public.download import fetch
 from dseg.datasets.public.hashes import (
     BLOCK,
@@ -22,8 +22,9 @@ from dseg.datasets.public.hashes import (
     write_hashes,
 )
 from dseg.datasets.public.unpack import check_archive, is_archive
+from dseg.datasets.sample import list_images
 from dseg.errors import DsegError
-from dseg.files import file_hash
+from dseg.files import file_hash, write_text
 from dseg.progress import track
 
 READERS = {**LAYOUTS, "clothing": open_clothing}
@@ -117,6 +118,7 @@ def obtain(store: Store, *, timeout: float, pause: float = 1.0) -> None:
         DsegError: No public address; a file differs from what it was or should be; it is unpacked,
             but not whole; as `fetch`.
     """
+    list_images_of(store)
     state = find_state(store)
     if state == "unpacked":
         open_store(store)  # what it lacks is said now, since no archive would be unpacked over it
@@ -136,6 +138,14 @@ def obtain(store: Store, *, timeout: float, pause: float = 1.0) -> None:
             part_of(path).replace(path)
         elif path.exists():
             check_file(store, source, path)
+
+
+def list_images_of(store: Store) -> None:
+    """Write the list of all its images where none is published, once they are there."""
+    images, path = store.folder / "JPEGImages", store.folder / VOC_LIST
+    if store.benchmark.unlisted and images.is_dir() and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, "".join(f"{id}\n" for id in list_images(images)))
 
 
 def find_lack(store: Store) -> str | None:
