@@ -10,6 +10,7 @@ from dseg.embedded import instruments
 from dseg.errors import DsegError
 from dseg.stages import instruments as stage
 from dseg.stages import world
+from dseg.world.kinds import KIND_NAMES
 from dseg.world.splits import draw_split
 
 
@@ -19,7 +20,7 @@ def scenes():
 
 
 def test_the_classifier_learns_the_kinds(scenes):
-    model = instruments.train_classifier(scenes, epochs=4, seed=0)
+    model = instruments.train_classifier(scenes.images, scenes.kinds, KIND_NAMES, epochs=4, seed=0)
     held_out = draw_split("val", 7, 96)
     named = instruments.name_kinds(model, held_out.images)
     assert np.mean([a == b for a, b in zip(named, held_out.kinds, strict=True)]) > 0.8
@@ -27,7 +28,10 @@ def test_the_classifier_learns_the_kinds(scenes):
 
 def test_training_is_the_same_for_the_same_seed(scenes):
     few = instruments.instrument_scenes("classifier", 0, 64, 64)
-    first, second = (instruments.train_classifier(few, epochs=1, seed=3) for _ in range(2))
+    first, second = (
+        instruments.train_classifier(few.images, few.kinds, KIND_NAMES, epochs=1, seed=3)
+        for _ in range(2)
+    )
     named = [instruments.name_kinds(model, few.images) for model in (first, second)]
     assert named[0] == named[1]
 
@@ -56,14 +60,18 @@ def test_the_stage_writes_what_can_be_read_back(tmp_path):
     settings = SimpleNamespace(
         seed=0,
         world=SimpleNamespace(size=64, images={"val": 6}, shift_strength=0.5),
+        base=SimpleNamespace(size=64, photographs=None),
         instruments=SimpleNamespace(images=24, epochs=1),
     )
     world.run(settings, "val", tmp_path / "val")
     stage.run(settings, tmp_path / "val", tmp_path / "out")
     images = draw_split("val", 0, 3).images
-    assert len(instruments.name_kinds(instruments.read_classifier(tmp_path / "out"), images)) == 3
+    classifier = instruments.read_classifier(tmp_path / "out", KIND_NAMES)
+    assert len(instruments.name_kinds(classifier, images)) == 3
     network, *_ = read_head(tmp_path / "out" / "segmenter.safetensors")
     masks = instruments.oracle_masks(network, images)
     assert masks.shape == (3, 64, 64) and masks.dtype == bool
     with pytest.raises(DsegError, match="no such file; run the stage instruments"):
-        instruments.read_classifier(tmp_path / "elsewhere")
+        instruments.read_classifier(tmp_path / "elsewhere", KIND_NAMES)
+    with pytest.raises(DsegError, match="classifier.safetensors"):  # of other kinds
+        instruments.read_classifier(tmp_path / "out", KIND_NAMES[1:])

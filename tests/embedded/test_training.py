@@ -28,7 +28,9 @@ from dseg.world.renderer import captioned_images
 CHANNELS = 4
 
 
-def settings(samples: int, every: int = 8) -> SimpleNamespace:
+def settings(
+    samples: int, every: int = 8, size: int = 64, photographs: str | None = None
+) -> SimpleNamespace:
     autoencoder = SimpleNamespace(
         channels=CHANNELS, images=64, steps=3, batch_size=4, learning_rate=1e-3
     )
@@ -43,7 +45,13 @@ def settings(samples: int, every: int = 8) -> SimpleNamespace:
     return SimpleNamespace(
         seed=3,
         world=SimpleNamespace(size=64),
-        base=SimpleNamespace(autoencoder=autoencoder, unet=unet),
+        base=SimpleNamespace(
+            model="models/dseg-tiny",
+            size=size,
+            photographs=photographs,
+            autoencoder=autoencoder,
+            unet=unet,
+        ),
     )
 
 
@@ -114,7 +122,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path):
     plan = unet_training.TrainingPlan(16, 16, 4, 1e-3, 1, 8, 3, 64)
     tokenizer = build_tokenizer(VOCABULARY)
     encoder = build_autoencoder(CHANNELS)
-    data = unet_training.training_latents(encoder, tokenizer, 16, 3, 64)
+    data = unet_training.training_latents(encoder, tokenizer, *captioned_images(16, 3))
     empty = unet_training.tokenize(tokenizer, [""])[0]
     checkpoint = tmp_path / "checkpoint.safetensors"
 

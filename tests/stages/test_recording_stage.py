@@ -61,6 +61,7 @@ def settings(tiny_pipeline: Path, tmp_path: Path):
                 "items_per_shard": 2,
             }
             | recording,
+            "prompts": {"classes": NOUNS},
             "inversion": {"steps": 50, "timesteps": [0.0, 0.1, 0.3]},
         }
         file = tmp_path / "settings.json"

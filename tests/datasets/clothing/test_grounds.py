@@ -5,16 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_clothing import write_clothing
 
-from dseg.datasets.clothing.grounds import (
-    GROUNDS,
-    VOCABULARY,
-    caption,
-    name_ground,
-    read_captioned,
-)
-from dseg.datasets.clothing.photographs import NOUNS, Photograph, read_photographs
+from dseg.datasets.clothing.grounds import GROUNDS, VOCABULARY, caption, name_ground
+from dseg.datasets.clothing.photographs import NOUNS, Photograph
 
 each_word = pytest.mark.parametrize("word", GROUNDS)
 
@@ -67,19 +60,11 @@ def test_small_pictures_are_all_border(shape: tuple[int, int]) -> None:
 def test_captions() -> None:
     assert caption("shirt", "tan") == "a photo of a shirt on tan"
     assert caption("undershirt", "white") == "a photo of an undershirt on white"
+    assert caption("undershirt") == "a photo of an undershirt"
     said = [caption(noun, ground) for noun in NOUNS.values() for ground in GROUNDS]
     assert {word for each in said for word in each.split()} == set(VOCABULARY)
     assert len(set(said)) == len(said) and len(set(VOCABULARY)) == len(VOCABULARY)
     assert "object" not in VOCABULARY
-
-
-def test_each_photograph_comes_with_its_caption(tmp_path: Path) -> None:
-    photographs = read_photographs(write_clothing(tmp_path))
-    captioned = list(read_captioned(photographs, 16))
-    assert len(captioned) == len(photographs)
-    for photograph, (square, said) in zip(photographs, captioned, strict=True):
-        assert np.array_equal(square, photograph.square(16))
-        assert said == caption(photograph.noun, name_ground(square))
 
 
 def test_the_word_hardly_depends_on_the_size(shared: Path, tmp_path: Path) -> None:

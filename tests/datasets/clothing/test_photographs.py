@@ -97,17 +97,19 @@ def test_squares_are_upright_whatever_the_tag(tmp_path: Path, orientation: int) 
 
 
 @pytest.mark.parametrize("shape", [(8, 20), (20, 8), (8, 8), (9, 20)])
-def test_a_square_is_of_the_middle(tmp_path: Path, shape: tuple[int, int]) -> None:
-    """What lies outside the largest square about the centre is cut away and nothing else."""
+def test_a_square_is_of_the_whole_photograph(tmp_path: Path, shape: tuple[int, int]) -> None:
+    """Nothing is cut away: what fills a quarter of a photograph fills a quarter of its square."""
+    rows, columns = (length // 2 for length in shape)
     pixels = np.full((*shape, 3), 200, np.uint8)
-    side = min(shape)
-    top, left = ((length - side) // 2 for length in shape)
-    pixels[top : top + side, left : left + side] = 50
+    pixels[:rows, :columns] = 50
     path = tmp_path / "x.png"
     Image.fromarray(pixels).save(path)
-    for size in (4, side, 16):
+    for size in (4, min(shape), 16):
         square = Photograph("x", "hat", 0, path).square(size)
-        assert square.shape == (size, size, 3) and (square == 50).all()
+        assert square.shape == (size, size, 3)
+        assert square.mean() == pytest.approx(pixels.mean(), abs=5)
+        assert (square[0, 0] < 60).all()
+        assert all((square[at] > 190).all() for at in ((-1, -1), (-1, 0), (0, -1)))
 
 
 def test_the_published_table(shared: Path, tmp_path: Path) -> None:
