@@ -48,6 +48,8 @@ def spectral_residual(image: np.ndarray) -> np.ndarray:
     mean.
     """
     small = resize(image.astype(np.float32).mean(axis=2), (_SPECTRAL_SIDE, _SPECTRAL_SIDE))
+    if crossmap.is_flat(small):  # its spectrum is rounding: nothing stands out
+        return np.zeros(image.shape[:2], np.float32)
     spectrum = np.fft.fft2(small)
     amplitude = np.log(np.abs(spectrum) + 1e-8)
     residual = amplitude - cv2.blur(amplitude, (3, 3), borderType=cv2.BORDER_REPLICATE)

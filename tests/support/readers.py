@@ -31,6 +31,7 @@ from dseg.base_model.pipeline import load_pipeline
 from dseg.commands import score
 from dseg.commands.plan import read_calibration
 from dseg.datasets.class_names import read_class_names
+from dseg.datasets.clothing.outlines import Drawn, Outline, read_drawn, read_outline, write_drawn
 from dseg.datasets.clothing.photographs import read_photographs
 from dseg.datasets.masks import read_mask
 from dseg.datasets.opening import open_benchmark
@@ -190,6 +191,15 @@ def clothing(folder: Path) -> Made:
     return _files(folder), read
 
 
+def outlines(folder: Path) -> Made:
+    all_of_them, one = folder / "outlines.json", folder / "a.json"
+    outline = Outline((((1.0, 1.0), (8.0, 1.5), (4.0, 7.0)),), strip=1.0)
+    write_drawn(Drawn({"a": outline, "b": outline}, {"a": outline}), all_of_them)
+    _write(one, '{"inside": [[[1, 1], [8, 1.5], [4, 7]]], "outside": [], "strip": 1}')
+    readers = {all_of_them: read_drawn, one: read_outline}
+    return list(readers), lambda path: readers[path](path)
+
+
 def class_names(folder: Path) -> Made:
     paths = [folder / "names.txt", folder / "names.json"]
     _write(paths[0], "moon\nfish\n")
@@ -312,7 +322,7 @@ READERS: dict[str, Callable[[Path], Made]] = {
     **{"checkpoint": checkpoint, "model files": model_files, "model": model},
     **{"exported head": exported_head, "photo": photo, "mask": mask},
     **{"image of a benchmark": benchmark_image, "VOC folder": voc, "COCO folder": coco},
-    "clothes": clothing,
+    **{"clothes": clothing, "outlines": outlines},
     **{"class names": class_names, "archive": archive, "hashes": hashes},
     **{"note of a download": download_note, "dvc.lock": dvc_lock, "records of a run": run_records},
     **{"stamp": stamp, "source file": source, "calibration": calibration, "quality": quality},

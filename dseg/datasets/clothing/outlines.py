@@ -22,6 +22,7 @@ from skimage.segmentation import watershed
 
 from dseg.errors import DsegError
 from dseg.files import write_text
+from dseg.settings.typed_json import read_json
 
 Polygon = tuple[tuple[float, float], ...]
 """Corners (x, y) in pixels of the photograph, its upper left corner at (0, 0)."""
@@ -30,6 +31,7 @@ MASKS = Path(__file__).with_name("masks")
 DRAWN = MASKS / "outlines.json"
 STRIP = 3.0
 """Pixels to either side of an outline that are undecided, if its drawer does not say otherwise."""
+_AGAIN = "draw it again"
 _GARMENT, _GROUND = 1, 2
 _SMOOTH = 3  # side of the median filter that takes off what is one pixel wide
 
@@ -70,16 +72,15 @@ def read_drawn(path: Path = DRAWN) -> Drawn:
     Raises:
         DsegError: It is not there, or something in it is no outline.
     """
-    said = _read(path)
-    return Drawn(
-        *(
-            {
-                id: as_outline(each, f"{path}: {id}")
-                for id, each in sorted(said.get(key, {}).items())
-            }
-            for key in ("first", "second")
-        )
-    )
+    said = read_json(path, _AGAIN)
+
+    def by_id(key: str) -> dict[str, Outline]:
+        part = said.get(key, {}) if isinstance(said, dict) else None
+        if not isinstance(part, dict):
+            raise DsegError(f"{path}: expected outlines by id under first and second; {_AGAIN}")
+        return {id: as_outline(part[id], f"{path}: {id[:100]}") for id in sorted(part)}
+
+    return Drawn(by_id("first"), by_id("second"))
 
 
 def write_drawn(drawn: Drawn, path: Path = DRAWN) -> None:
@@ -95,7 +96,7 @@ def write_drawn(drawn: Drawn, path: Path = DRAWN) -> None:
 
 def read_outline(path: Path) -> Outline:
     """The one outline in a file; raises DsegError if it is not there, or none."""
-    return as_outline(_read(path), str(path))
+    return as_outline(read_json(path, _AGAIN), str(path))
 
 
 def as_outline(said: Any, place: str) -> Outline:
@@ -108,7 +109,7 @@ def as_outline(said: Any, place: str) -> Outline:
         strip = float(said.get("strip", STRIP))
         whole = bool(inside) and all(len(polygon) > 2 for polygon in (*inside, *outside))
         finite = all(abs(at) < 1e5 for polygon in (*inside, *outside) for at in sum(polygon, ()))
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         whole = finite = False
         strip = 0.0
     if not (whole and finite and 0 <= strip < 100):
@@ -117,16 +118,6 @@ def as_outline(said: Any, place: str) -> Outline:
             f'"strip": {STRIP:g}}}, with three corners or more a polygon'
         )
     return Outline(inside, outside, strip)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DsegError(f"{path}: no readable JSON file of outlines ({error})") from error
-    if not isinstance(said, dict):
-        raise DsegError(f"{path}: expected an object of outlines")
-    return said
 
 
 def complete(image: np.ndarray, outline: Outline) -> np.ndarray:

@@ -25,7 +25,8 @@ GARMENT, GROUND = (150, 40, 60), (170, 165, 150)
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Polygon:
-    return ((left, top), (right, top), (right, bottom), (left, bottom))
+    x0, y0, x1, y1 = map(float, (left, top, right, bottom))
+    return ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
 
 
 def photograph(mask: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -154,6 +155,7 @@ def test_outlines_can_be_read_back(tmp_path: Path) -> None:
         {"inside": [[[0, 0], [1, 1], ["x", 2]]]},
         {"inside": [[[0, 0], [1, 1], [float("nan"), 2]]]},
         {"inside": [[[0, 0], [1, 1], [1e9, 2]]]},
+        {"inside": [[[0, 0], [1, 1], [10**400, 2]]]},
         {"inside": [box(0, 0, 9, 9)], "outside": [[[0, 0]]]},
         {"inside": [box(0, 0, 9, 9)], "strip": -1},
         {"inside": [box(0, 0, 9, 9)], "strip": "wide"},
