@@ -78,7 +78,7 @@ def read_drawn(path: Path = DRAWN) -> Drawn:
         part = said.get(key, {}) if isinstance(said, dict) else None
         if not isinstance(part, dict):
             raise DsegError(f"{path}: expected outlines by id under first and second; {_AGAIN}")
-        return {id: as_outline(part[id], f"{path}: {id[:100]}") for id in sorted(part)}
+        return {id: as_outline(part[id], f"{path}: {id[:100]!r}") for id in sorted(part)}
 
     return Drawn(by_id("first"), by_id("second"))
 
