@@ -19,6 +19,7 @@ from dseg.orchestration.paths import RunShards
 from dseg.orchestration.provenance import declared_sections, sources, write_stamp
 from dseg.reporting import comparison
 from dseg.settings.fields import ClassFile
+from dseg.settings.masks import WRONG
 from dseg.settings.overrides import job_settings, jobs
 from dseg.settings.profiles import (
     DEFAULT_PROFILE,
@@ -36,7 +37,6 @@ from dseg.settings.sections import sections
 # training step against almost none with these.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 MODEL_INDEX = "model_index.json"
-BASE_MODEL = "models/dseg-tiny"  # what `snakemake base` makes must not be asked for before it
 MODEL_FILES = (".json", ".txt", ".safetensors")  # a model card does not change what is computed
 
 
@@ -63,7 +63,8 @@ def make_plan(config: Mapping[str, Any]) -> "Plan":
                 f"{PROFILES}/<name>/{PARAMS}, which --config profile=<name> selects"
             )
         plan = Plan(str(config.get("profile", DEFAULT_PROFILE)))
-        if plan.settings.model.path != BASE_MODEL:
+        # What `snakemake base` makes must not be asked for before it.
+        if plan.settings.model.path != plan.settings.base.model:
             plan.check_model()
         return plan
     except DsegError as error:
@@ -185,6 +186,11 @@ class Plan(RunShards):
         """The file of class names; none if the settings list them."""
         classes = self.settings.prompts.classes
         return [classes.file] if isinstance(classes, ClassFile) else []
+
+    def other_nouns(self, wildcards: Any) -> list[str]:
+        """The file of class names if a job of the stage recording tells wrong ones of it."""
+        recording = self.settings.recorded(wildcards.recording)
+        return self.class_file() if recording.noun == WRONG else []
 
     def check_model(self) -> None:
         """Look whether the base model is there, if it is a folder; raises DsegError if not."""

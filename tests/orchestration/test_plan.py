@@ -138,6 +138,70 @@ def test_methods_are_run_on_the_benchmarks_where_they_are_shown(checkout):
     assert {*plan.mask_method_shards(), *plan.evaluated_shards()} <= {*plan.needed_shards()}
 
 
+def test_what_is_told_of_images_must_be_known(checkout):
+    """On a benchmark that is not named the recordings that tell a noun are not made."""
+    params = checkout / "params.yaml"
+    of_test = {"layout": "saliency", "root": "data/test", "images": 4}
+    change(params, "benchmarks", test=of_test | {"named": False}, more=of_test)
+    change(params, "recordings", wrong={"noun": "wrong"}, moon={"noun": "moon"})
+    change(params, "mask_recordings", early={"noun": "class"}, late={"noun": "object"})
+    early = {"method": "otsu", "recording": "early"}
+    change(params, "mask_methods", early=early, late={"method": "otsu", "recording": "late"})
+    plan = Plan("embedded")
+    settings, shown, needed = plan.settings, plan.shown(), plan.needed()
+    told = {"attentioncut-noise", "attentioncut-inversion", "wrong", "early"}
+    untold = {"attentioncut-object", "moon", "late"}
+    for name in told | untold:
+        assert "more" in shown[name]
+        assert ("test" in shown[name]) == (name in untold)
+        assert (f"attention/test/{name}" in needed) == (name in untold)
+        assert comparison.is_asked(settings, name, "more")
+        assert comparison.is_asked(settings, name, "test") == (name in untold)
+    assert all("test" in shown[name] for name in settings.variants)
+    assert not any("/attention/test/" in path for path in plan.evaluated_shards())
+    recorded = {tuple(path.split("/")[3:5]) for path in plan.mask_method_shards()}
+    assert ("test", "late") in recorded and ("more", "early") in recorded
+    assert not any(place == "test" and name in told for place, name in recorded)
+    assert {*plan.mask_method_shards()} <= {*plan.needed_shards()}
+
+
+def test_rivals_that_see_the_image_alone_are_run_where_heads_are(checkout):
+    params = checkout / "params.yaml"
+    rivals = {"luminance": {"method": "otsu"}, "rectangle": {"method": "grabcut", "margin": 0.2}}
+    change(params, "image_methods", **rivals)
+    of_test = {"layout": "saliency", "root": "data/test", "images": 4, "named": False}
+    change(params, "benchmarks", test=of_test)
+    change(params, "recording", items_per_shard=3)
+    plan = Plan("embedded")
+    needed, shown, folder = plan.needed(), plan.shown(), "masks/test/rectangle"
+    assert plan.methods[-len(plan.settings.variants) - 2 :][:2] == [*rivals]
+    held_out = comparison.held_out(plan.settings)
+    assert {*held_out} <= {*shown["luminance"]} and "test" in shown["rectangle"]
+    assert needed[folder] == plan.shards(folder) and len(needed[folder]) == 2
+    assert {*needed[folder]} <= {*plan.evaluated_shards()} <= {*plan.needed_shards()}
+    assert not any(name.startswith("attention/") and "rectangle" in name for name in needed)
+    assert plan.sizes()[folder] == (2, 4)
+    of_targets = [path for paths in plan.targets().values() for path in paths]
+    assert {*needed[folder]} <= {*of_targets}
+    pattern = plan.stamps("image_masks", "{image_method}/{benchmark}")
+    stamp = json.loads(Path(pattern.format(image_method="rectangle", benchmark="test")).read_text())
+    assert stamp["image_methods"]["rectangle"]["margin"] == 0.2
+    assert [*stamp["image_methods"]] == ["rectangle"] and [*stamp["benchmarks"]] == ["test"]
+
+
+def test_instruments_and_the_judged_split_follow_what_a_base_model_learns(checkout):
+    plan = Plan("embedded")
+    assert plan.base_val == "artifacts/embedded/world/val"
+    assert {*plan.instruments} == {"classifier", "segmenter", "quality"}
+    change(checkout / "params.yaml", "base", photographs="data/clothes")
+    plan = Plan("embedded")
+    assert plan.base_val == "data/clothes/val"
+    assert plan.instruments == {
+        "classifier": "artifacts/embedded/instruments/classifier.safetensors",
+        "quality": "artifacts/embedded/instruments/quality.json",
+    }
+
+
 def test_a_job_gets_latents_and_model_only_if_it_reads_them(checkout):
     plan = Plan("embedded")
     inverted, rgb = job(variant="inversion", benchmark="test"), job(variant="rgb", benchmark="test")
@@ -332,6 +396,10 @@ def test_a_file_of_class_names_is_an_input(checkout):
     change(checkout / "params.yaml", "prompts", classes={"file": "data/names.txt"})
     plan = Plan("embedded")
     assert plan.class_file() == ["data/names.txt"]
+    change(checkout / "params.yaml", "recordings", wrong={"noun": "wrong"})
+    plan = Plan("embedded")
+    read = {name for name in plan.settings.recordings if plan.other_nouns(job(recording=name))}
+    assert read == {"wrong"}
     message = r"^prompts\.classes\.file: no file data/names\.txt: .*dseg data classes"
     with pytest.raises(DsegError, match=message):
         plan.check_inputs()
@@ -369,6 +437,9 @@ def test_snakemake_is_told_in_one_line_that_the_model_is_missing(checkout):
     (checkout / "models").unlink()
     change(checkout / "params.yaml", "model", path="models/dseg-tiny")
     assert make_plan({}).model() == ["models/dseg-tiny/model_index.json"]
+    change(checkout / "params.yaml", "model", path="models/another")
+    change(checkout / "params.yaml", "base", model="models/another")
+    assert make_plan({}).model() == ["models/another/model_index.json"]
 
 
 def test_a_limited_benchmark_has_fewer_shards(checkout):

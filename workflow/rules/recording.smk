@@ -3,6 +3,7 @@ rule recording:
     input:
         images=plan.benchmark_folder,
         latents=plan.recording_latents,
+        classes=plan.other_nouns,
         model=plan.model,
         settings=plan.stamps("recording", "{recording}/{benchmark}"),
         code=plan.code("recording"),
