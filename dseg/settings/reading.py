@@ -26,6 +26,7 @@ REPLACED = (
     "syntheses",
     "recordings",
     "inversions",
+    "image_methods",
     "mask_recordings",
     "mask_methods",
     "variants",
