@@ -10,7 +10,7 @@ from PIL import Image
 
 from dseg.cli import main
 from dseg.evaluation.metrics import Accumulator
-from dseg.evaluation.postprocessing import MODES, POSTPROCESSING, scored_maps
+from dseg.evaluation.postprocessing import MODES, WITHOUT_SETTINGS, scored_maps
 from dseg.evaluation.protocols import PROTOCOLS
 from dseg.method.resample import match_size
 
@@ -57,12 +57,12 @@ def test_every_combination_is_scored(folders: Path, capsys: pytest.CaptureFixtur
     assert "**Scores of soft**" in shown and "Percent, 2 images" in shown
     rows = records(folders)
     ways = [(row["postprocessing"], row["mode"], row["protocol"]) for row in rows]
-    assert len(ways) == len(POSTPROCESSING) * len(MODES) * len(PROTOCOLS) == len(set(ways))
+    assert len(ways) == len(WITHOUT_SETTINGS) * len(MODES) * len(PROTOCOLS) == len(set(ways))
     accumulators = {way: Accumulator(way[2]) for way in ways}
     for name in SIZES:
         soft, mask = read(folders / "soft" / f"{name}.png"), read(folders / "masks" / f"{name}.png")
         image = read(folders / "images" / f"{name}.jpg")
-        maps = scored_maps(soft, image, postprocessing=POSTPROCESSING, modes=MODES)
+        maps = scored_maps(soft, image, postprocessing=WITHOUT_SETTINGS, modes=MODES)
         for way, accumulator in accumulators.items():
             accumulator.update(maps[way[:2]], mask > 0, name)
     for row, way in zip(rows, ways, strict=True):
@@ -80,6 +80,16 @@ def test_without_images_nothing_is_postprocessed(folders: Path) -> None:
                  str(folders / "out")) == 0  # fmt: skip
     (row,) = records(folders)
     assert (row["postprocessing"], row["mode"], row["protocol"]) == ("none", "multi", "pysod")
+
+
+def test_the_cut_takes_the_settings_of_a_run(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--images", str(folders / "images"), "--out", str(folders / "out")]
+    assert score(folders, *options, "--postprocessing", "none", "cut") == 2
+    said = capsys.readouterr().err
+    assert "--postprocessing cut takes the settings of a run: list it under" in said
+    assert not (folders / "out").exists()
 
 
 def test_maps_may_be_named_as_dseg_segment_names_them(folders: Path) -> None:

@@ -4,10 +4,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from made_clothing import write_clothing
 
 from dseg.artifacts.heads import read_head
+from dseg.datasets.clothing.photographers import split_by_sender
+from dseg.datasets.clothing.photographs import NOUNS, read_photographs
 from dseg.embedded import instruments
+from dseg.embedded.domains import COARSE, open_domain
 from dseg.errors import DsegError
+from dseg.reporting.scores import read_quality
 from dseg.stages import instruments as stage
 from dseg.stages import world
 from dseg.world.kinds import KIND_NAMES
@@ -75,3 +80,36 @@ def test_the_stage_writes_what_can_be_read_back(tmp_path):
         instruments.read_classifier(tmp_path / "elsewhere", KIND_NAMES)
     with pytest.raises(DsegError, match="classifier.safetensors"):  # of other kinds
         instruments.read_classifier(tmp_path / "out", KIND_NAMES[1:])
+
+
+def test_of_photographs_there_is_the_classifier_alone(tmp_path):
+    rows = [
+        (f"{sender}-{noun}", sender, label) for sender in range(20) for label, noun in NOUNS.items()
+    ]
+    clothes = write_clothing(tmp_path / "clothes", rows)
+    settings = SimpleNamespace(
+        seed=0,
+        world=SimpleNamespace(size=64),
+        base=SimpleNamespace(size=16, photographs=str(clothes)),
+        instruments=SimpleNamespace(images=24, epochs=1),
+    )
+    out = tmp_path / "out"
+    stage.run(settings, tmp_path / "val", out)  # of which nothing is read
+    assert {path.name for path in out.iterdir()} == {"classifier.safetensors", "quality.json"}
+    kinds = open_domain(settings.base).all_kinds
+    classifier = instruments.read_classifier(out, kinds)
+    val = split_by_sender(read_photographs(clothes))["val"]
+    named = instruments.name_kinds(classifier, np.stack([each.square(16) for each in val]))
+    right = [each.noun in COARSE[kind] for each, kind in zip(val, named, strict=True)]
+    quality = read_quality(out / "quality.json")
+    assert quality.images == len(val) > 0 and quality.segmenter_iou is None
+    assert quality.classifier_accuracy == pytest.approx(np.mean(right))
+
+
+def test_the_classifier_tells_any_kinds_apart():
+    images = np.zeros((40, 16, 16, 3), np.uint8)
+    images[::2, :, :8] = 255
+    images[1::2, :8] = 255
+    shown = ["upright", "lying"] * 20
+    model = instruments.train_classifier(images, shown, ("lying", "upright"), epochs=20, seed=0)
+    assert instruments.name_kinds(model, images) == shown

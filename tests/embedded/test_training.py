@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from made_clothing import write_clothing
 from PIL import Image
 
 from dseg.embedded import autoencoder as coder
@@ -18,6 +19,7 @@ from dseg.embedded.components import (
     build_tokenizer,
     build_unet,
 )
+from dseg.embedded.domains import open_domain
 from dseg.errors import DsegError
 from dseg.stages import base as stage
 from dseg.stages import base_card, base_curve, instruments, world
@@ -238,3 +240,37 @@ def test_the_card_is_filled_in_with_what_was_measured(trained, judged, tmp_path)
     for picture in ("samples.png", "loss.png", "learning.png"):
         with Image.open(model / picture) as image:
             image.verify()
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory):
+    """Twelve photographers' two photographs each."""
+    rows = [
+        (f"{sender}-{label}", sender, label) for sender in range(12) for label in ("Hat", "Pants")
+    ]
+    return write_clothing(tmp_path_factory.mktemp("made") / "clothes", rows)
+
+
+def test_a_base_model_may_learn_photographs_of_another_size(clothes, tmp_path, monkeypatch):
+    """From the encoder to the pipeline, interrupted once; the card is another."""
+    monkeypatch.setattr(stage, "ENCODER_IMAGES", 32)
+    chosen = [settings(samples, 8, 32, str(clothes)) for samples in (8, 16)]
+    training, whole = tmp_path / "training", tmp_path / "whole"
+    for folder in (training, whole):
+        stage.run_encoder(chosen[1], folder)
+    stage.run_decoder(chosen[1], training)
+    stage.run_unet(chosen[0], training)
+    assert [checkpoints.samples_seen(path) for path in checkpoints.averages(training)] == [8]
+    stage.run_unet(chosen[1], training)  # from the checkpoint
+    assert [checkpoints.samples_seen(path) for path in checkpoints.averages(training)] == [8, 16]
+    out = tmp_path / "model"
+    checkpoints.export(chosen[1], training, out)
+    pipe = StableDiffusionPipeline.from_pretrained(out)
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe.unet.config.sample_size == 8
+    assert pipe("a photo of a hat on white", num_inference_steps=1).images[0].size == (32, 32)
+    for word in open_domain(chosen[1].base).vocabulary:
+        assert len(pipe.tokenizer(word).input_ids) == 3
+    with pytest.raises(DsegError, match="average-00000016"):  # the vocabulary is another
+        checkpoints.export(settings(16, size=32), training, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+from attention_scene import SETTINGS
 
 from dseg.errors import DsegError
 from dseg.evaluation.bilateral import bilateral_grid, solve
 from dseg.evaluation.boxes import select_component
 from dseg.evaluation.postprocessing import MODES, POSTPROCESSING, keep_if_close, scored_maps
+from dseg.method.cut.attentioncut import pixel_cut
+from dseg.settings.masks import AttentionCutSettings
 
 SHAPE = (48, 64)
+CUT = AttentionCutSettings(**SETTINGS)
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +27,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 
 def every(soft: np.ndarray, image: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    return scored_maps(soft, image, postprocessing=POSTPROCESSING, modes=MODES)
+    return scored_maps(soft, image, postprocessing=POSTPROCESSING, modes=MODES, cut=CUT)
 
 
 def test_every_combination_is_a_map_of_the_same_size() -> None:
@@ -57,6 +61,28 @@ def test_tokencuts_is_the_solvers_soft_result_on_the_binary_mask() -> None:
     solved = solve(soft > 0.5, bilateral_grid(image))
     assert np.array_equal(every(soft, image)["bilateral-tokencut", "multi"], solved)
     assert len(np.unique(solved)) > 2
+
+
+def test_the_cut_is_that_of_the_soft_mask() -> None:
+    soft, image = scene()
+    soft[8:12] = 0.4  # short of the blob's edge
+    cut = pixel_cut(soft, image, CUT)
+    maps = every(soft, image)
+    assert np.array_equal(maps["cut", "multi"], cut) and len(np.unique(cut)) > 2
+    assert np.array_equal(maps["cut", "single"], select_component(cut > 0.5, "largest"))
+    assert (cut > 0.5)[8:12, 6:26].all()  # the edge that the image has
+    assert np.array_equal(maps["none", "multi"], soft)
+    alone = scored_maps(soft, image, postprocessing=["cut"], cut=CUT, threshold=0.3)
+    assert np.array_equal(alone["cut", "multi"], cut)  # its threshold is one half
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8])
+def test_masks_of_bytes_and_of_truths_are_cut_as_what_they_say(kind: type) -> None:
+    soft, image = scene()
+    given = soft > 0.5 if kind is bool else np.round(255 * soft).astype(np.uint8)
+    said = given.astype(np.float32) / (1 if kind is bool else 255)
+    found = scored_maps(given, image, postprocessing=["cut"], cut=CUT)["cut", "multi"]
+    np.testing.assert_allclose(found, pixel_cut(said, image, CUT), atol=1e-6)
 
 
 def test_founds_is_binary_with_holes_filled_and_close_to_the_mask() -> None:
@@ -103,14 +129,21 @@ def test_empty_and_full_masks_stay(mode: str, value: float) -> None:
     soft = np.full(SHAPE, value, np.float32)
     maps = every(soft, scene()[1])
     for name in POSTPROCESSING:
-        np.testing.assert_allclose(maps[name, mode], value, atol=1e-5)
+        # The cut's soft result is never quite sure.
+        np.testing.assert_allclose(maps[name, mode], value, atol=0.02 if name == "cut" else 1e-5)
 
 
 def test_bad_requests_say_what_is_expected() -> None:
     soft, image = scene()
-    with pytest.raises(DsegError, match="'crf': expected none, bilateral-tokencut"):
+    with pytest.raises(DsegError, match="'crf': expected none, cut, bilateral-tokencut"):
         scored_maps(soft, image, postprocessing=["crf"])
     with pytest.raises(DsegError, match="'largest': expected multi, single"):
         scored_maps(soft, image, modes=["largest"])
     with pytest.raises(DsegError, match="needs the image"):
         scored_maps(soft, postprocessing=["bilateral-found"])
+    with pytest.raises(DsegError, match="needs the image"):
+        scored_maps(soft, postprocessing=["cut"], cut=CUT)
+    with pytest.raises(DsegError, match="cut needs settings: the section attentioncut"):
+        scored_maps(soft, image, postprocessing=["cut"])
+    with pytest.raises(DsegError, match="expected one size"):
+        scored_maps(soft, image[1:], postprocessing=["cut"], cut=CUT)

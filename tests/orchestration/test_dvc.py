@@ -154,7 +154,9 @@ def test_what_reads_all_predictions_watches_which_there_are(smoke):
     scores = Job("scores", paths, {f"{A}/scores/all"}, target=True)
     learns = Job("head", {f"{A}/masks/main/cut/0"}, {f"{A}/head/a/0"}, target=True)
     stages = stages_of(small_workflow(*made, scores, learns), smoke)
-    assert stages["scores"]["params"] == [{PARAMS_FILE: ["recordings", "variants"]}]
+    assert stages["scores"]["params"] == [
+        {PARAMS_FILE: ["recordings", "image_methods", "variants"]}
+    ]
     assert "params" not in stages["head"]
 
 

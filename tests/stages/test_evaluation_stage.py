@@ -16,9 +16,10 @@ from dseg.evaluation.bilateral import bilateral_grid, solve
 from dseg.evaluation.boxes import box_iou, mask_to_box, select_component
 from dseg.evaluation.metrics import Accumulator
 from dseg.evaluation.protocols import PROTOCOLS
+from dseg.method.cut.attentioncut import pixel_cut
 from dseg.method.resample import resize
 from dseg.reporting.summary import Summary
-from dseg.settings.reading import load_sections
+from dseg.settings.reading import load_sections, load_settings
 from dseg.settings.run import Settings
 from dseg.stages import evaluation, summary
 
@@ -28,9 +29,13 @@ MODEL_SIZE = (16, 16)
 
 
 def settings_of(folder: Path, benchmarks: dict[str, Any], **changes: Any) -> Settings:
-    """Settings as the stage is given them: benchmarks and evaluation alone."""
-    defaults = yaml.safe_load((ROOT / "params.yaml").read_text())["evaluation"]
-    values = {"benchmarks": benchmarks, "evaluation": {**defaults, **changes}}
+    """Settings as the stage is given them: those of the sections that it reads."""
+    defaults = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = {
+        "benchmarks": benchmarks,
+        "evaluation": {**defaults["evaluation"], **changes},
+        "attentioncut": defaults["attentioncut"],
+    }
     path = folder / "settings.json"
     path.write_text(json.dumps(values))
     return load_sections(path)
@@ -95,12 +100,11 @@ def test_every_protocol_scores_masks_at_the_size_of_each_truth(saliency: Path) -
 
 
 def test_modes_and_postprocessings_are_rows_of_their_own(saliency: Path) -> None:
-    tables = score(
-        saliency, modes=["multi", "single"], postprocessing=["none", "bilateral-tokencut"]
-    )
+    ways = ["none", "cut", "bilateral-tokencut"]
+    tables = score(saliency, modes=["multi", "single"], postprocessing=ways)
     keys = ["method", "postprocessing", "mode"]
     counts = tables["images"].groupby(keys).size()
-    assert len(counts) == 3 * 4 and set(counts) == {3}  # two baselines and the head
+    assert len(counts) == 3 * 6 and set(counts) == {3}  # two baselines and the head
     assert set(tables["curves"].groupby(keys).size()) == {255}
     image = tables["images"].set_index([*keys, "id"])["iou"]
     for name, size in SIZES.items():
@@ -111,7 +115,10 @@ def test_modes_and_postprocessings_are_rows_of_their_own(saliency: Path) -> None
 
         photo = np.asarray(Image.open(saliency / "set" / "images" / f"{name}.png"))
         solved = solve(soft > 0.5, bilateral_grid(photo)) > 0.5
+        cut = pixel_cut(soft, photo, load_settings(ROOT / "params.yaml").attentioncut) > 0.5
         expected = {
+            ("cut", "multi"): iou(cut),
+            ("cut", "single"): iou(select_component(cut, "largest")),
             ("none", "multi"): iou(soft > 0.5),
             ("none", "single"): iou(select_component(soft > 0.5, "largest")),
             ("bilateral-tokencut", "multi"): iou(solved),

@@ -11,12 +11,13 @@ from PIL import Image
 
 from dseg.artifacts.shards import Shard, read_shards, write_shard
 from dseg.base_model.pipeline import encode, load_pipeline
+from dseg.datasets.opening import Sample
 from dseg.errors import DsegError
 from dseg.method.prompts import item_seed
-from dseg.method.recording import noised
+from dseg.method.recording import noised, noun_prompt
 from dseg.settings.reading import load_sections
 from dseg.settings.run import Settings
-from dseg.stages.recording import run
+from dseg.stages.recording import _phrase, run
 
 pytest_plugins = ("tiny_pipeline",)
 NOUNS = ["moon", "key", "fish"]
@@ -112,6 +113,41 @@ def test_the_noun_is_the_class_or_the_word_object(
     assert np.abs(told.fields["cross_1"] - generic.fields["cross_1"]).max() > 1e-3
 
 
+def test_any_other_word_is_said_of_every_image(settings, benchmark: Path, tmp_path: Path) -> None:
+    """What `moon` gives where it is said of all is what the class gives where it is the class."""
+    told = record(settings(items_per_shard=3), benchmark, tmp_path, 1).fields["cross_1"]
+    fixed = settings(items_per_shard=3, noun="moon")
+    always = record(fixed, benchmark, tmp_path, 1).fields["cross_1"]
+    assert np.array_equal(always[0], told[0])
+    assert all((always[row] != told[row]).any() for row in (1, 2))
+    assert _phrase(fixed, Sample("z", benchmark / "no.png")) == noun_prompt("moon")
+
+
+def test_a_wrong_noun_is_never_the_own_and_the_same_each_time(
+    settings, benchmark: Path, tmp_path: Path
+) -> None:
+    wrong = settings(noun="wrong")
+    samples = [Sample(f"{i}", Path("x"), noun=noun) for i in range(60) for noun in (*NOUNS, "sea")]
+    said = [_phrase(wrong, sample) for sample in samples]
+    assert said == [_phrase(settings(noun="wrong", batch_size=3), sample) for sample in samples]
+    words = [phrase.text[phrase.start : phrase.end] for phrase in said]
+    assert all(word != sample.noun for word, sample in zip(words, samples, strict=True))
+    assert {*words} == {*NOUNS}
+    by_two = record(wrong, benchmark, tmp_path, 2).fields["cross_1"]
+    whole = record(settings(noun="wrong", items_per_shard=3), benchmark, tmp_path, 1)
+    assert np.array_equal(by_two, whole.fields["cross_1"])
+    told = record(settings(), benchmark, tmp_path, 2).fields["cross_1"]
+    assert all((one != other).any() for one, other in zip(by_two, told, strict=True))
+
+
+def test_without_another_noun_none_is_wrong(settings) -> None:
+    alone = settings(noun="wrong")
+    prompts = alone.prompts.model_copy(update={"classes": ("moon",)})
+    alone = alone.model_copy(update={"prompts": prompts})
+    with pytest.raises(DsegError, match=r"wrong, but prompts\.classes has no other noun"):
+        _phrase(alone, Sample("a", Path("x"), noun="moon"))
+
+
 def test_inverted_latents_take_the_place_of_noise(
     settings, benchmark: Path, tmp_path: Path, tiny_pipeline: Path
 ) -> None:
@@ -151,5 +187,8 @@ def test_a_class_that_nobody_tells_is_an_error(settings, benchmark: Path, tmp_pa
             (tmp_path / "bare" / part / file.name).write_bytes(file.read_bytes())
     with pytest.raises(DsegError, match="recording.noun: class, but nothing says what .*a.png"):
         record(settings(), tmp_path / "bare", tmp_path, 1)
+    with pytest.raises(DsegError, match="noun: wrong, .* or the benchmark's `named` to false"):
+        record(settings(noun="wrong"), tmp_path / "bare", tmp_path, 1)
+    assert record(settings(noun="object"), tmp_path / "bare", tmp_path, 2).ids == tuple(IDS)
     with pytest.raises(DsegError, match="no benchmark 'other'"):
         run(settings(), "other", benchmark, 0, tmp_path / "x.safetensors")

@@ -6,18 +6,25 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from loopback import Loopback, serve
 from made_clothing import ROWS, write_clothing, write_table
+from PIL import Image
 from served_benchmarks import pack, serve_benchmark
 
 from dseg import cli
+from dseg.datasets.clothing import masked
+from dseg.datasets.clothing.photographers import TO_MASK, read_to_mask
 from dseg.datasets.clothing.photographs import read_photographs
+from dseg.datasets.opening import open_benchmark
 from dseg.datasets.public.catalogue import BENCHMARKS
 from dseg.datasets.public.hashes import digest
 from dseg.datasets.public.preparation import prepare
 from dseg.datasets.public.store import Store, find_defects, find_state, obtain
 from dseg.errors import DsegError
+from dseg.settings.run import BenchmarkSettings
 
 NOUNS = {"a-1": "undershirt", "b-2": "tshirt", "d-4": "hat"}
 
@@ -159,15 +166,29 @@ def test_another_number_of_photographs(store: Store, original: Path) -> None:
 
 
 def test_the_copy_as_it_is(
-    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shared: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The commands as they are typed, on links to the files that are handed on."""
+    """The commands as they are typed, on links to the files that are handed on; masks are made."""
     root, given = ["--root", str(tmp_path)], shared / "data" / "clothing"
+    masks = tmp_path / "drawn"
+    masks.mkdir()
+    monkeypatch.setattr(masked, "MASKS", masks)
+    for id in read_to_mask():
+        Image.fromarray(np.eye(4, dtype=bool)).save(masks / f"{id}.png")
     (tmp_path / "clothing").mkdir()
     for name in ("images.csv", "images.zip"):
         (tmp_path / "clothing" / name).symlink_to(given / name)
     assert cli.main(["data", "download", "clothing", *root]) == 0
     assert cli.main(["data", "prepare", "clothing", *root]) == 0
     assert cli.main(["data", "verify", "clothing", *root]) == 0
-    assert "clothing: prepared; 5096 photographs with labels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "clothing: prepared; 5096 photographs with labels" in said
+    entries = [line for line in said.splitlines() if line.startswith("  ")]
+    for split, entry in yaml.safe_load("\n".join(entries)).items():
+        chosen = BenchmarkSettings(**entry)
+        samples = open_benchmark(chosen.layout, Path(chosen.root), images=chosen.images)
+        assert len(samples) == TO_MASK[split] and all(sample.noun for sample in samples)
     assert len(read_photographs(tmp_path / "clothing")) == 5096

@@ -15,7 +15,7 @@ from dseg.stages import evaluation, tracking
 NAMED = ["inversion", "attentioncut-object"]
 CHOSEN = {
     "modes": ["multi", "single"],
-    "postprocessing": ["none", "bilateral-tokencut", "bilateral-found"],
+    "postprocessing": ["none", "cut", "bilateral-tokencut", "bilateral-found"],
     "postprocessed": NAMED,
 }
 
