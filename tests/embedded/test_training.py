@@ -1,5 +1,6 @@
 """The embedded base model: its parts, a few steps of training, the folder that comes out."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from made_clothing import write_clothing
 from PIL import Image
 
 from dseg.embedded import autoencoder as coder
-from dseg.embedded import checkpoints
+from dseg.embedded import checkpoints, domains
 from dseg.embedded import training as unet_training
 from dseg.embedded.components import (
     build_autoencoder,
@@ -206,7 +207,8 @@ def judged(tmp_path_factory):
 def test_the_learning_curve_has_a_row_for_each_checkpoint(trained, judged, tmp_path, monkeypatch):
     chosen, folder = judged
     monkeypatch.setattr(base_curve, "FIRST", 8)
-    monkeypatch.setattr(base_curve, "TRAIN_CONTEXTS", ("sand",))
+    few = replace(domains.RENDERED, asked=tuple((kind, "sand") for kind in KIND_NAMES))
+    monkeypatch.setattr(domains, "RENDERED", few)
     out = tmp_path / "learning.csv"
     base_curve.run(chosen, trained, folder / "instruments", folder / "val", out)
     head, *rows = out.read_text().splitlines()
