@@ -3,8 +3,8 @@
     python benchmarks/photo_settings.py [--docs FILE]
 
 AttentionCut, the noun told: one setting after another is given the value that has the highest mean
-IoU, and once more, from the settings of params.yaml. GrabCut from a rectangle, and GrabCut seeded by
-attention: the best of a grid. With --docs the table of what was tried replaces what stands between
+IoU, and once more, from the settings of params.yaml. GrabCut from a rectangle, and GrabCut seeded
+by attention: the best of a grid. With --docs the table of what was tried replaces what stands between
 two markers in that file; the best values are printed, to be written into the profile. Needs the
 photographs (`dseg data prepare clothing`) and the base model. Some minutes of one core.
 """
@@ -14,6 +14,7 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from dseg.files import write_text  # noqa: E402
 from dseg.method.attention import AttentionPlan  # noqa: E402
 from dseg.method.cut.attentioncut import attention_cut  # noqa: E402
 from dseg.method.cut.evidence import Attention  # noqa: E402
+from dseg.method.ground import name_ground  # noqa: E402
 from dseg.method.prompts import item_seed  # noqa: E402
 from dseg.method.recording import noised, noun_prompt, record  # noqa: E402
 from dseg.method.resample import resize  # noqa: E402
@@ -43,10 +45,15 @@ from dseg.settings.reading import load_settings  # noqa: E402
 from dseg.settings.run import Settings  # noqa: E402
 from dseg.stages.image_masks import SIZE  # noqa: E402
 
-TIMESTEPS = {  # what attention is recorded at
-    "0.1 to 0.5": (0.1, 0.2, 0.3, 0.4, 0.5),
-    "0.1 to 0.3": (0.1, 0.2, 0.3),
-    "0.3 to 0.7": (0.3, 0.4, 0.5, 0.6, 0.7),
+RECORDED = {  # what attention is recorded: timesteps, and whether it is the noun's share
+    "share, 0.1 to 0.5": ((0.1, 0.2, 0.3, 0.4, 0.5), True),
+    "noun, 0.1 to 0.5": ((0.1, 0.2, 0.3, 0.4, 0.5), False),
+    "noun, 0.7 to 0.9": ((0.7, 0.8, 0.9), False),
+    "share, 0.5 to 0.7": ((0.5, 0.6, 0.7), True),
+    "share, 0.7 to 0.9": ((0.7, 0.8, 0.9), True),
+    "share, 0.8 to 0.95": ((0.8, 0.85, 0.9, 0.95), True),
+    "share, 0.5 to 0.9": ((0.5, 0.6, 0.7, 0.8, 0.9), True),
+    "share, 0.3 to 0.9": ((0.3, 0.5, 0.7, 0.9), True),
 }
 TRIED: Mapping[str, tuple[Any, ...]] = {
     "cross_strides": ((1,), (1, 2)),
@@ -78,13 +85,16 @@ class Val:
         plan = AttentionPlan(
             attention.cross_strides, attention.affinity_stride, attention.neighbours
         )
-        phrases = [noun_prompt(str(sample.noun)) for sample in samples]
+        phrases = [
+            noun_prompt(str(sample.noun), name_ground(image))
+            for sample, image in zip(samples, self.images, strict=True)
+        ]
         seeds = [item_seed(settings.seed, sample.id) for sample in samples]
         self.attention: dict[str, list[Attention]] = {}
-        for name, fractions in TIMESTEPS.items():
+        for name, (fractions, share) in RECORDED.items():
             steps = [timestep_at(pipe, fraction) for fraction in fractions]
             z = noised(pipe, encode(pipe, self.images), seeds, steps)
-            maps = record(pipe, z, steps, phrases, plan)
+            maps = record(pipe, z, steps, phrases, replace(plan, share=share))
             self.attention[name] = [
                 maps.of_image(row, image.shape) for row, image in enumerate(self.images)
             ]
@@ -106,21 +116,21 @@ class Val:
 
 def choose_cut(settings: Settings, val: Val) -> tuple[list[list[str]], dict[str, Any]]:
     """Rows of what was tried, and the best value of each setting."""
-    chosen: dict[str, Any] = {"timesteps": "0.1 to 0.5"}
+    chosen: dict[str, Any] = {"recorded": next(iter(RECORDED))}
     usual = settings.attentioncut
 
     def score(values: Mapping[str, Any]) -> float:
-        cut = usual.model_copy(update={k: v for k, v in values.items() if k != "timesteps"})
+        cut = usual.model_copy(update={k: v for k, v in values.items() if k != "recorded"})
         return val.of_attention(
             lambda attention, image: attention_cut(attention, image, cut).soft,
-            values["timesteps"],
+            values["recorded"],
         )
 
     chosen |= {name: getattr(usual, name) for name in TRIED}
     best = score(chosen)
     rows = [["as in params.yaml", "", f"{best:.1f}"]]
     for turn in range(ROUNDS):
-        for name, values in {"timesteps": tuple(TIMESTEPS), **TRIED}.items():
+        for name, values in {"recorded": tuple(RECORDED), **TRIED}.items():
             before = chosen[name]
             for value in track([each for each in values if each != before], f"{turn + 1}: {name}"):
                 found = score({**chosen, name: value})
@@ -145,7 +155,7 @@ def choose_rectangle(val: Val) -> list[list[str]]:
     return sorted(rows, key=lambda row: -float(row[2]))
 
 
-def choose_seeded(val: Val, timesteps: str) -> list[list[str]]:
+def choose_seeded(val: Val, recorded: str) -> list[list[str]]:
     """GrabCut seeded by attention: exponent, steps, seeds and iterations, the best first."""
     rows = []
     grid = itertools.product((0.5, 1.0), (0, 1, 2), ((0.5, 0.5), (0.7, 0.5), (0.8, 0.3)), (1, 3, 5))
@@ -157,7 +167,7 @@ def choose_seeded(val: Val, timesteps: str) -> list[list[str]]:
         def make(attention: Attention, image: np.ndarray, method=method) -> np.ndarray:
             return grabcut(attention.at((1,)), image, settings=method)
 
-        found = val.of_attention(make, timesteps)
+        found = val.of_attention(make, recorded)
         how = f"exponent {exponent:g}, steps {steps}, seeds {list(seeds)}"
         rows.append([how, f"{iterations} iterations", f"{found:.1f}"])
     return sorted(rows, key=lambda row: -float(row[2]))
@@ -196,7 +206,7 @@ def main() -> None:
         "rectangle": _markdown(["GrabCut from a rectangle", "", "IoU"], choose_rectangle(val)[:6]),
         "seeded": _markdown(
             ["GrabCut seeded by attention", "", "IoU"],
-            choose_seeded(val, chosen["timesteps"])[:6],
+            choose_seeded(val, chosen["recorded"])[:6],
         ),
     }
     for name, table in tables.items():

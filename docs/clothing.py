@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dseg.datasets.clothing.grounds import GROUNDS, name_ground
 from dseg.datasets.clothing.outlines import complete, read_drawn
 from dseg.datasets.clothing.photographers import (
     SHARES,
@@ -23,6 +22,7 @@ from dseg.datasets.clothing.photographers import (
 )
 from dseg.datasets.clothing.photographs import NOUNS, Photograph, read_photographs
 from dseg.files import write_text
+from dseg.method.ground import GROUNDS, name_ground
 
 PAGE = Path(__file__).parent / "benchmarks.md"
 BEGIN = "<!-- clothes: written by `python docs/clothing.py FOLDER`; not to be edited -->"

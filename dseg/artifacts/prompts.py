@@ -8,7 +8,7 @@ import pandas as pd
 from dseg.artifacts.parquet import read_table
 from dseg.errors import DsegError
 
-COLUMNS = ("id", "text", "token_start", "token_end", "seed")
+COLUMNS = ("id", "text", "token_start", "token_end", "context_start", "context_end", "seed")
 
 
 def read_prompts(path: Path) -> pd.DataFrame:

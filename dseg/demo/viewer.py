@@ -116,7 +116,10 @@ class Viewer:
         attention = settings.attention
         # Of the resolutions that a run records, those that the cut reads.
         self.plan = AttentionPlan(
-            settings.attentioncut.cross_strides, attention.affinity_stride, attention.neighbours
+            settings.attentioncut.cross_strides,
+            attention.affinity_stride,
+            attention.neighbours,
+            share=attention.measure == "share",
         )
 
     @cached_property
@@ -178,7 +181,7 @@ class Viewer:
         _check_length("noun", noun)
         tokenizer = self.pipe.tokenizer
         wanted = [] if unknown_words(tokenizer, noun) else [noun]
-        phrase = locate(prompt.strip(), [*wanted, *self.nouns])
+        phrase = locate(prompt.strip(), [*wanted, *self.nouns], self.settings.prompts.contexts)
         synthesis, window = self.settings.synthesis, self.settings.attention.timesteps
         start = time.perf_counter()
         attended = imagine(
@@ -233,12 +236,21 @@ class Viewer:
         _check_length("noun", noun)
         noun = noun.strip()
         check_noun(self.pipe.tokenizer, noun, self.nouns)
-        fractions = self.settings.recording.timesteps
+        recording = self.settings.recording
+        fractions, measure = recording.timesteps, recording.measure
         # As `dseg segment` has it: the same image gets the same mask.
         (name,) = image_ids(small[None])
         seed = item_seed(self.settings.seed, name)
         start = time.perf_counter()
-        attended = attend(self.pipe, small, noun, fractions=fractions, seed=seed, plan=self.plan)
+        attended = attend(
+            self.pipe,
+            small,
+            noun,
+            fractions=fractions,
+            seed=seed,
+            plan=self.plan if measure is None else replace(self.plan, share=measure == "share"),
+            on_ground=recording.context is not None,
+        )
         seconds = time.perf_counter() - start
         levels = ", ".join(f"{fraction:g}" for fraction in fractions)
         return attended, (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from dseg.base_model.pipeline import decode, encode, fit, timestep_at
 from dseg.embedded.overlap import mean_iou
 from dseg.method.attention import AttentionPlan
 from dseg.method.cut.crossmap import normalise, otsu
+from dseg.method.ground import name_ground
 from dseg.method.prompts import item_seed
 from dseg.method.recording import noised, noun_prompt, record
 from dseg.method.resample import resize
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
     from dseg.datasets.opening import Samples
+    from dseg.settings.masks import RecordingSettings
 
 PLAN = AttentionPlan((1,), 1, 64)  # what AttentionCut reads in the default run
-FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
 BATCH = 32
 ROOT = 0.5  # exponent of the second measure of localisation
 
@@ -40,14 +42,28 @@ def reconstruction(pipe: StableDiffusionPipeline, images: np.ndarray) -> float:
     return float(np.mean(-10 * np.log10(error)))
 
 
-def noun_maps(pipe: StableDiffusionPipeline, samples: Samples) -> np.ndarray:
-    """The noun's cross map of each image, noised to `FRACTIONS`: float32 (n, h, w)."""
+def noun_maps(
+    pipe: StableDiffusionPipeline, samples: Samples, recording: RecordingSettings, *, share: bool
+) -> np.ndarray:
+    """The noun's cross map of each image, noised as a recording is: float32 (n, h, w).
+
+    Args:
+        pipe: The base model.
+        samples: Images with nouns.
+        recording: Its timesteps, and whether prompts say the ground.
+        share: Whether it is the noun's share, see `AttentionPlan`.
+    """
     images = fitted(pipe, samples)
-    steps = [timestep_at(pipe, fraction) for fraction in FRACTIONS]
+    steps = [timestep_at(pipe, fraction) for fraction in recording.timesteps]
     seeds = [item_seed(0, sample.id) for sample in samples]
     noisy = noised(pipe, encode(pipe, images), seeds, steps)
-    phrases = [noun_prompt(sample.noun or "object") for sample in samples]
-    return record(pipe, noisy, steps, phrases, PLAN).cross[1].astype(np.float32)
+    grounds = [name_ground(image) if recording.context else None for image in images]
+    phrases = [
+        noun_prompt(sample.noun or "object", ground)
+        for sample, ground in zip(samples, grounds, strict=True)
+    ]
+    plan = replace(PLAN, share=share)
+    return record(pipe, noisy, steps, phrases, plan).cross[1].astype(np.float32)
 
 
 def fitted(pipe: StableDiffusionPipeline, samples: Samples) -> np.ndarray:

@@ -38,11 +38,16 @@ class AttentionPlan:
         cross_strides: Resolutions of the noun's cross maps.
         affinity_stride: Resolution of the self-attention.
         neighbours: Largest entries kept of each row of the self-attention.
+        share: Whether a cross map is the noun's share of what noun and context together draw, in
+            place of what the noun draws of all attention (our choice). Where a context says what
+            the object is on, both compete for each position; the rest goes to tokens without
+            meaning, more of it in some places than in others.
     """
 
     cross_strides: tuple[int, ...]
     affinity_stride: int
     neighbours: int
+    share: bool = False
 
 
 @dataclass
@@ -53,9 +58,12 @@ class Recorder:
         plan: What to record.
         size: Height and width of the latents.
         columns: Weight of each token in its item's noun map, float32 (B, L); rows sum to 1.
+        context: The same for the map of the context, of which the noun has its share; None where
+            no share is recorded.
         active: Whether the next pass of the U-Net counts; the sampling loop sets it.
         cross: Sums of noun maps, float32 (B, N), by stride.
         affinity: Sum of self-attention, float32 (B, N, N).
+        beside: Sums of the maps of the context, likewise.
         counts: Number of maps in each sum, by kind and stride.
     """
 
@@ -63,7 +71,9 @@ class Recorder:
     size: tuple[int, int]
     columns: Tensor
     active: bool = False
+    context: Tensor | None = None
     cross: dict[int, Tensor] = field(default_factory=dict)
+    beside: dict[int, Tensor] = field(default_factory=dict)
     affinity: Tensor | None = None
     counts: dict[tuple[str, int], int] = field(default_factory=dict)
 
@@ -76,6 +86,9 @@ class Recorder:
         """Add one layer's cross-attention; see `noun_attention`."""
         maps = noun_attention(query, key, scale, self.columns.to(query.device))
         self.cross[stride] = self.cross[stride].add_(maps) if stride in self.cross else maps
+        if self.context is not None:
+            maps = noun_attention(query, key, scale, self.context.to(query.device))
+            self.beside[stride] = self.beside[stride].add_(maps) if stride in self.beside else maps
         self._count("cross", stride)
 
     def add_self(self, stride: int, query: Tensor, key: Tensor, scale: float) -> None:
@@ -87,11 +100,17 @@ class Recorder:
         self._count("self", stride)
 
     def mean_cross(self) -> dict[int, Tensor]:
-        """Noun map at each stride, mean over layers, heads and steps, float32 (B, h, w)."""
+        """Noun map at each stride, mean over layers, heads and steps, float32 (B, h, w).
+
+        With a context, the noun's share of both means.
+        """
         self._require(self.affinity)
         means = {}
         for stride in self.plan.cross_strides:
-            mean = self.cross[stride] / self.counts["cross", stride]
+            if self.context is None:
+                mean = self.cross[stride] / self.counts["cross", stride]
+            else:
+                mean = self.cross[stride] / (self.cross[stride] + self.beside[stride])
             means[stride] = mean.unflatten(1, grid_at(self.size, stride))
         return means
 
@@ -185,6 +204,37 @@ def attention_layers(unet: Any) -> list[tuple[str, int, Any]]:
         collect(block)
         stride //= 2 if block.upsamplers else 1
     return layers
+
+
+def make_recorder(
+    plan: AttentionPlan,
+    size: tuple[int, int],
+    spans: Sequence[tuple[int, int]],
+    contexts: Sequence[tuple[int, int]] | None,
+    length: int,
+) -> Recorder:
+    """A recorder of a batch of prompts.
+
+    Args:
+        plan: What to record.
+        size: Height and width of the latents.
+        spans: First and last + 1 token of each prompt's noun.
+        contexts: The same of its context; needed for shares.
+        length: Tokens of a prompt, padding included.
+
+    Raises:
+        DsegError: A share is to be recorded, and a prompt has no context.
+    """
+    if not plan.share:
+        return Recorder(plan, size, noun_columns(spans, length))
+    if contexts is None or any(end <= start for start, end in contexts):
+        raise DsegError(
+            "attention.measure: share, but a prompt says no context of which the noun could have "
+            "its share; put {context} into prompts.templates, and set recording.context, or set "
+            "the measure to noun"
+        )
+    context = noun_columns(contexts, length)
+    return Recorder(plan, size, noun_columns(spans, length), context=context)
 
 
 def noun_columns(spans: Sequence[tuple[int, int]], length: int) -> Tensor:

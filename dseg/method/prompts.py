@@ -30,11 +30,15 @@ _TAKES_AN = re.compile(
 
 @dataclass(frozen=True)
 class Phrase:
-    """A prompt's text, with the characters start:end where its noun stands."""
+    """A prompt's text, with the characters start:end where its noun stands.
+
+    `context` are those of its context, 0:0 where it has none.
+    """
 
     text: str
     start: int
     end: int
+    context: tuple[int, int] = (0, 0)
 
 
 def item_seed(run_seed: int, item_id: str) -> int:
@@ -68,8 +72,9 @@ def build_prompts(
         seed: The run's seed.
 
     Returns:
-        One row a prompt: id, class, template, context, text, token_start, token_end (int32;
-        positions in the padded sequence, the start token being 0), seed (int64, `item_seed`).
+        One row a prompt: id, class, template, context, text; token_start, token_end of the noun,
+        context_start, context_end of the context (int32; positions in the padded sequence, the
+        start token being 0; 0, 0 without a context); seed (int64, `item_seed`).
 
     Raises:
         DsegError: There are no prompts to build, two classes are alike, a template lacks {noun}
@@ -87,7 +92,7 @@ def build_prompts(
         for context in (_contexts(contexts) if "context" in _slots(template) else [""])
     ]
     rows = []
-    spans: dict[str, tuple[int, int]] = {}  # many rows share a text
+    spans: dict[str, tuple[int, int, int, int]] = {}  # many rows share a text
     for position in range(count):
         turn, which = divmod(position, len(classes))
         noun = classes[which]
@@ -95,13 +100,18 @@ def build_prompts(
         template, context = patterns[(turn + which) % len(patterns)]
         phrase = fill(template, noun, context)
         if phrase.text not in spans:
-            spans[phrase.text] = noun_span(tokenizer, phrase)
+            spans[phrase.text] = (
+                *noun_span(tokenizer, phrase),
+                *context_span(tokenizer, phrase),
+            )
         item_id = f"{slugs[which]}-{turn:05d}"
         row = (item_id, noun, template, context, phrase.text, *spans[phrase.text])
         rows.append((*row, item_seed(seed, item_id)))
-    columns = "id class template context text token_start token_end seed".split()
-    table = pd.DataFrame(rows, columns=columns)
-    return table.astype({"token_start": "int32", "token_end": "int32", "seed": "int64"})
+    places = ["token_start", "token_end", "context_start", "context_end"]
+    table = pd.DataFrame(
+        rows, columns=["id", "class", "template", "context", "text", *places, "seed"]
+    )
+    return table.astype({**dict.fromkeys(places, "int32"), "seed": "int64"})
 
 
 def fill(template: str, noun: str, context: str = "") -> Phrase:
@@ -115,13 +125,15 @@ def fill(template: str, noun: str, context: str = "") -> Phrase:
     if not noun.strip():
         raise DsegError("prompts.classes: an empty name, expected a noun")
     values = {"noun": noun, "context": context, "article": article_of(noun)}
-    text, start = "", 0
+    text, start, place = "", 0, (0, 0)
     for literal, slot, _, _ in Formatter().parse(template):
         text += literal
         if slot == "noun":
             start = len(text)
+        if slot == "context":
+            place = (len(text), len(text) + len(context))
         text += values[slot] if slot is not None else ""
-    return Phrase(text, start, start + len(noun))
+    return Phrase(text, start, start + len(noun), place)
 
 
 def captions(prompt: str, nouns: Sequence[str | None]) -> list[Phrase]:
@@ -174,6 +186,12 @@ def noun_span(tokenizer: Any, phrase: Phrase) -> tuple[int, int]:
     if start == end:
         raise DsegError(f"prompt {phrase.text!r}: the tokenizer has no tokens for its noun")
     return start, end
+
+
+def context_span(tokenizer: Any, phrase: Phrase) -> tuple[int, int]:
+    """As `noun_span`, of the context; (0, 0) where the phrase has none."""
+    start, end = phrase.context
+    return noun_span(tokenizer, Phrase(phrase.text, start, end)) if end > start else (0, 0)
 
 
 def _span_by_offsets(tokenizer: Any, phrase: Phrase) -> tuple[int, int]:

@@ -15,23 +15,23 @@ from dseg.base_model.pipeline import alphas_cumprod, embed, predict
 from dseg.errors import DsegError
 from dseg.method.attention import (
     AttentionPlan,
-    Recorder,
-    noun_columns,
+    make_recorder,
     record_attention,
 )
 from dseg.method.cut.evidence import AttentionMaps
 from dseg.method.inversion import noise_to
-from dseg.method.prompts import Phrase, fill, noun_span
+from dseg.method.prompts import Phrase, context_span, fill, noun_span
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 TEMPLATE = "a photo of {article} {noun}"
+ON = " on {context}"
 
 
-def noun_prompt(noun: str) -> Phrase:
-    """The prompt that stands for any image of a noun."""
-    return fill(TEMPLATE, noun)
+def noun_prompt(noun: str, context: str | None = None) -> Phrase:
+    """The prompt that stands for any image of a noun, or for any on a ground."""
+    return fill(TEMPLATE, noun) if context is None else fill(TEMPLATE + ON, noun, context)
 
 
 def noised(
@@ -83,7 +83,9 @@ def record(
     context = embed(pipe, [phrase.text for phrase in phrases])
     spans = [noun_span(pipe.tokenizer, phrase) for phrase in phrases]
     size = (latents.shape[-2], latents.shape[-1])
-    recorder = Recorder(plan, size, noun_columns(spans, context.shape[1]), active=True)
+    contexts = [context_span(pipe.tokenizer, phrase) for phrase in phrases]
+    recorder = make_recorder(plan, size, spans, contexts, context.shape[1])
+    recorder.active = True
     latents = latents.to(pipe.device)
     with record_attention(pipe.unet, recorder):
         for index, timestep in enumerate(timesteps):

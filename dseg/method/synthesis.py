@@ -25,8 +25,7 @@ from dseg.base_model.pipeline import (
 from dseg.errors import DsegError
 from dseg.method.attention import (
     AttentionPlan,
-    Recorder,
-    noun_columns,
+    make_recorder,
     record_attention,
 )
 from dseg.method.cut.evidence import AttentionMaps
@@ -53,6 +52,7 @@ def synthesise(
     guidance: float,
     record: tuple[float, float],
     plan: AttentionPlan,
+    contexts: Sequence[tuple[int, int]] | None = None,
 ) -> Synthesis:
     """Sample one batch of images and record their attention.
 
@@ -65,6 +65,7 @@ def synthesise(
         guidance: Scale of classifier-free guidance; up to 1 there is none, and half the cost.
         record: Steps within this range of fractions of the training timesteps are averaged.
         plan: What to record.
+        contexts: First and last + 1 token of each text's context, which a plan of shares needs.
 
     Returns:
         Images and attention of the B items.
@@ -81,8 +82,7 @@ def synthesise(
             f"the {steps} sampling steps; widen it or take more steps"
         )
     context = embed(pipe, prompts)
-    columns = noun_columns(spans, context.shape[1])
-    recorder = Recorder(plan, latent_size(pipe), columns)
+    recorder = make_recorder(plan, latent_size(pipe), spans, contexts, context.shape[1])
 
     def choose(timestep: int) -> None:
         recorder.active = low <= timestep <= high

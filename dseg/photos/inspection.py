@@ -18,7 +18,8 @@ from dseg.method.cut.affinity import Affinity
 from dseg.method.cut.attentioncut import Mask, attention_cut
 from dseg.method.cut.evidence import Attention, AttentionMaps
 from dseg.method.cut.filter import Reason
-from dseg.method.prompts import Phrase, noun_span
+from dseg.method.ground import name_ground
+from dseg.method.prompts import Phrase, context_span, noun_span
 from dseg.method.recording import noised, noun_prompt, record
 from dseg.method.synthesis import synthesise
 from dseg.settings.masks import AttentionCutSettings
@@ -68,6 +69,7 @@ def attend(
     fractions: Sequence[float],
     seed: int,
     plan: AttentionPlan,
+    on_ground: bool = False,
 ) -> Attended:
     """Record the attention on a given image, noised to a few levels, as the stage `recording`.
 
@@ -78,6 +80,7 @@ def attend(
         fractions: Noise levels, as fractions of the training timesteps.
         seed: Of the noise.
         plan: What to record.
+        on_ground: Whether the prompt says what the object is on, by the colour of the border.
 
     Raises:
         DsegError: The image has another type or shape, or as `dseg.method.recording.record`.
@@ -85,7 +88,7 @@ def attend(
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DsegError(f"image is {image.dtype} {image.shape}: expected uint8 (H, W, 3)")
     small = fit(pipe, image)
-    phrase = noun_prompt(noun)
+    phrase = noun_prompt(noun, name_ground(small) if on_ground else None)
     timesteps = [timestep_at(pipe, fraction) for fraction in fractions]
     latents = noised(pipe, encode(pipe, np.stack([small])), [seed], timesteps)
     return _attended(small, phrase, record(pipe, latents, timesteps, [phrase], plan))
@@ -124,22 +127,30 @@ def imagine(
         guidance=guidance,
         record=window,
         plan=plan,
+        contexts=[context_span(pipe.tokenizer, phrase)],
     )
     return _attended(result.images[0], phrase, result.attention)
 
 
-def locate(text: str, nouns: Sequence[str]) -> Phrase:
-    """A typed prompt with the first of ``nouns`` that it has as a word of its own.
+def locate(text: str, nouns: Sequence[str], contexts: Sequence[str] = ()) -> Phrase:
+    """A typed prompt with the first of ``nouns``, and of ``contexts``, that it has as a word.
 
     Raises:
         DsegError: It has none of them.
     """
     nouns = [noun.strip() for noun in nouns if noun.strip()]
-    for noun in nouns:
-        found = re.search(rf"(?<!\w){re.escape(noun)}(?!\w)", text, re.IGNORECASE)
-        if found is not None:
-            return Phrase(text, found.start(), found.end())
+    found, context = _find_word(text, nouns), _find_word(text, contexts)
+    if found is not None:
+        return Phrase(text, *found, context or (0, 0))
     raise DsegError(f"the prompt {text!r} has no noun to look for: expected {', '.join(nouns)}")
+
+
+def _find_word(text: str, words: Sequence[str]) -> tuple[int, int] | None:
+    for word in words:
+        found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)
+        if found is not None:
+            return found.span()
+    return None
 
 
 def known_nouns(tokenizer: Any, nouns: Sequence[str]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from dseg.method.attention import AttentionPlan
 from dseg.method.cut.attentioncut import attention_cut
 from dseg.method.cut.filter import Reason
 from dseg.method.feature_reader import FeatureReader, latents_wanted
+from dseg.method.ground import name_ground
 from dseg.method.head import Architecture, Network, as_planes, predict
 from dseg.method.inversion import invert_images, snap
 from dseg.method.prompts import item_seed, noun_span
@@ -96,9 +97,9 @@ class AttentionCutMethod:
         """
         self.size = image_size(pipe)
         self._config = config
-        self._phrase = noun_prompt(noun)
+        self._noun = noun
         self._pipe = pipe
-        noun_span(pipe.tokenizer, self._phrase)
+        noun_span(pipe.tokenizer, noun_prompt(noun))
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, Sequence[str]]:
         """As `segmenter.Method`; the mask filter does not drop masks but remarks on them."""
@@ -106,8 +107,18 @@ class AttentionCutMethod:
         attention, cut = config.attention, config.attentioncut
         latents, timesteps = self._latents(images)
         # Of the resolutions that a run records, those that the cut reads.
-        plan = AttentionPlan(cut.cross_strides, attention.affinity_stride, attention.neighbours)
-        maps = record(pipe, latents, timesteps, [self._phrase] * len(images), plan)
+        measure = config.recording.measure or attention.measure
+        plan = AttentionPlan(
+            cut.cross_strides,
+            attention.affinity_stride,
+            attention.neighbours,
+            share=measure == "share",
+        )
+        on_ground = config.recording.context is not None
+        phrases = [
+            noun_prompt(self._noun, name_ground(image) if on_ground else None) for image in images
+        ]
+        maps = record(pipe, latents, timesteps, phrases, plan)
         masks = [
             attention_cut(maps.of_image(row, image.shape), image, cut)
             for row, image in enumerate(images)

@@ -28,6 +28,9 @@ TOLD, WRONG = "class", "wrong"  # nouns of a recording that are an image's own, 
 MASK_RECORDING = "attentioncut-noise"  # mask methods start from it, or name another
 
 
+Measure = Literal["noun", "share"]
+
+
 class AttentionSettings(Section):
     cross_strides: Strides
     """Cross-attention resolutions to record, as strides relative to the latent grid."""
@@ -37,6 +40,9 @@ class AttentionSettings(Section):
     """Sampling steps within this range of fractions are averaged."""
     neighbours: Count
     """Largest entries kept of each row of the self-attention."""
+    measure: Measure
+    """What a cross map is: the attention that the noun draws, or its share of what noun and
+    context together draw."""
 
 
 class RecordingSettings(Section):
@@ -45,6 +51,10 @@ class RecordingSettings(Section):
     noun: Text
     """Prompt noun: class, the image's own; wrong, another of prompts.classes; or a word for all
     images, such as object, which tells nothing."""
+    context: Literal["border"] | None
+    """What the prompt says the object is on: the word of the border's colour; null: nothing."""
+    measure: Measure | None
+    """What a cross map is; null: as in the section attention."""
     latents: Literal["noise", "inversion"]
     """How a given image gets to these timesteps."""
     inversion: Slug

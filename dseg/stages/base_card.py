@@ -25,7 +25,7 @@ from dseg.settings.run import Settings
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
-SECTIONS = ("base", "synthesis.steps", "synthesis.guidance")
+SECTIONS = ("base", "synthesis.steps", "synthesis.guidance", "recording", "attention")
 CARDS = Path(__file__).parents[1] / "embedded"
 RENDERED, PHOTOGRAPHED = "model_card.md", "photo_model_card.md"
 
@@ -70,7 +70,7 @@ def run(
     with learning.open() as file:
         learnt = list(csv.DictReader(file))
     quality = read_quality(instruments / "quality.json")
-    maps = noun_maps(pipe, samples)
+    maps = noun_maps(pipe, samples, settings.recording, share=settings.attention.measure == "share")
     save_png(loss_curve([(int(r["samples"]), float(r["loss"])) for r in curve]), loss_png)
     shutil.copy2(training / "loss.csv", loss_csv)
     shutil.copy2(learning, learning_csv)

@@ -24,7 +24,7 @@ from dseg.files import write_atomically
 from dseg.progress import track
 from dseg.settings.run import Settings
 
-SECTIONS = ("seed", "base", "synthesis.steps", "synthesis.guidance")
+SECTIONS = ("seed", "base", "synthesis.steps", "synthesis.guidance", "recording", "attention")
 FIRST = 5_000  # samples; from here the checkpoints measured grow by about a third
 GROWTH = 1.33
 COLUMNS = ("samples", "localisation", "localisation_root", "accuracy")
@@ -56,7 +56,9 @@ def run(settings: Settings, training: Path, instruments: Path, val: Path, out: P
             pipe, prompts, steps=settings.synthesis.steps, guidance=settings.synthesis.guidance
         )
         named = name_kinds(classifier, images)
-        maps = noun_maps(pipe, samples)
+        maps = noun_maps(
+            pipe, samples, settings.recording, share=settings.attention.measure == "share"
+        )
         rows.append(
             {
                 "samples": samples_seen(path),

@@ -17,6 +17,7 @@ from dseg.datasets.opening import Sample, open_benchmark
 from dseg.errors import DsegError
 from dseg.method.attention import AttentionPlan
 from dseg.method.cut.evidence import AttentionMaps
+from dseg.method.ground import name_ground
 from dseg.method.inversion import snap
 from dseg.method.prompts import Phrase, item_seed
 from dseg.method.recording import noised, noun_prompt, record
@@ -35,6 +36,7 @@ SECTIONS = (
     "attention.cross_strides",
     "attention.affinity_stride",
     "attention.neighbours",
+    "attention.measure",
     "recording",
     "prompts.classes",
     "inversion.steps",
@@ -73,7 +75,10 @@ def run(
     if recording.latents == "inversion":
         inverted = _read_latents(settings, latents, samples.ids)
     stride = recording.affinity_stride or attention.affinity_stride
-    plan = AttentionPlan(attention.cross_strides, stride, attention.neighbours)
+    measure = recording.measure or attention.measure
+    plan = AttentionPlan(
+        attention.cross_strides, stride, attention.neighbours, share=measure == "share"
+    )
     pictures: list[np.ndarray] = []
     maps: list[AttentionMaps] = []
     starts = range(0, len(samples), recording.batch_size)
@@ -88,7 +93,10 @@ def run(
             else:
                 seeds = [item_seed(settings.seed, sample.id) for sample in batch]
                 z = noised(pipe, encode(pipe, images), seeds, timesteps)
-            phrases = [_phrase(settings, sample) for sample in batch]
+            phrases = [
+                _phrase(settings, sample, image)
+                for sample, image in zip(batch, images, strict=True)
+            ]
             pictures.append(images)
             maps.append(record(pipe, z, timesteps, phrases, plan))
     write_shard(
@@ -101,21 +109,27 @@ def run(
     )
 
 
-def _phrase(settings: Settings, sample: Sample) -> Phrase:
+def _phrase(settings: Settings, sample: Sample, image: np.ndarray) -> Phrase:
+    """The prompt of an image, as given in uint8 (h, w, 3) at the model's size."""
+    context = None if settings.recording.context is None else name_ground(image)
+    return noun_prompt(_noun(settings, sample), context)
+
+
+def _noun(settings: Settings, sample: Sample) -> str:
     noun = settings.recording.noun
     if noun not in (TOLD, WRONG):
-        return noun_prompt(noun)
+        return noun
     if sample.noun is None:
         raise DsegError(
             f"recording.noun: {noun}, but nothing says what {sample.path} shows; set it to object, "
             "or the benchmark's `named` to false"
         )
     if noun == TOLD:
-        return noun_prompt(sample.noun)
+        return sample.noun
     others = [each for each in names_of(settings.prompts.classes) if each != sample.noun]
     if not others:
         raise DsegError("recording.noun: wrong, but prompts.classes has no other noun")
-    return noun_prompt(others[item_seed(settings.seed, f"{sample.id} wrong") % len(others)])
+    return others[item_seed(settings.seed, f"{sample.id} wrong") % len(others)]
 
 
 def _timestep(settings: Settings, pipe: "StableDiffusionPipeline", fraction: float) -> int:

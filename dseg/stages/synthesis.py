@@ -31,7 +31,12 @@ def run(settings: Settings, prompts: Path, shard: int, out: Path) -> None:
     table = read_prompts(prompts).iloc[: synthesis.limit]
     items = shard_range(len(table), synthesis.items_per_shard, shard)
     table = table.iloc[items.start : items.stop]
-    plan = AttentionPlan(attention.cross_strides, attention.affinity_stride, attention.neighbours)
+    plan = AttentionPlan(
+        attention.cross_strides,
+        attention.affinity_stride,
+        attention.neighbours,
+        share=attention.measure == "share",
+    )
     # Under guidance, the U-Net sees each latent twice.
     rows = synthesis.batch_size * (2 if synthesis.guidance > 1 else 1)
     results: list[Synthesis] = []
@@ -50,6 +55,7 @@ def run(settings: Settings, prompts: Path, shard: int, out: Path) -> None:
                 guidance=synthesis.guidance,
                 record=attention.timesteps,
                 plan=plan,
+                contexts=list(zip(batch["context_start"], batch["context_end"], strict=True)),
             )
             results.append(result)
     write_shard(

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dseg.datasets.clothing.grounds import caption, name_ground
+from dseg.datasets.clothing.grounds import caption
 from dseg.datasets.clothing.outlines import MASKS
 from dseg.datasets.clothing.photographers import TO_MASK, read_to_mask
 from dseg.datasets.clothing.photographs import Photograph, read_photographs
 from dseg.datasets.masks import read_mask
 from dseg.errors import DsegError
+from dseg.method.ground import name_ground
 from dseg.method.resample import resize
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dseg.datasets.clothing.grounds import caption, name_ground
+from dseg.datasets.clothing.grounds import caption
 from dseg.datasets.clothing.photographs import Photograph, squared
+from dseg.method.ground import name_ground
 
 LEAST = 0.85  # of each side that a crop keeps, so that the garment stays whole
 GROUNDLESS = 0.1  # share of captions that say nothing of the ground
