@@ -4,9 +4,9 @@
 
 AttentionCut, the noun told: one setting after another is given the value that has the highest mean
 IoU, and once more, from the settings of params.yaml. GrabCut from a rectangle, and GrabCut seeded
-by attention: the best of a grid. With --docs the table of what was tried replaces what stands between
-two markers in that file; the best values are printed, to be written into the profile. Needs the
-photographs (`dseg data prepare clothing`) and the base model. Some minutes of one core.
+by attention: the best of a grid. With --docs the table of what was tried replaces what stands
+between two markers in that file; the best values are printed, to be written into the profile. Needs
+the photographs (`dseg data prepare clothing`) and the base model. Some minutes of one core.
 """
 
 import argparse

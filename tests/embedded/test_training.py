@@ -198,6 +198,8 @@ def judged(tmp_path_factory):
     chosen = settings(16)
     chosen.world.images, chosen.world.shift_strength = {"val": 4}, 0.5
     chosen.synthesis = SimpleNamespace(steps=1, guidance=1.0)
+    chosen.recording = SimpleNamespace(timesteps=(0.1, 0.5), context=None)
+    chosen.attention = SimpleNamespace(measure="noun")
     chosen.instruments = SimpleNamespace(images=24, epochs=1)
     world.run(chosen, "val", folder / "val")
     instruments.run(chosen, folder / "val", folder / "instruments")

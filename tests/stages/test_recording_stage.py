@@ -14,10 +14,10 @@ from dseg.base_model.pipeline import encode, load_pipeline
 from dseg.datasets.opening import Sample
 from dseg.errors import DsegError
 from dseg.method.prompts import item_seed
-from dseg.method.recording import noised, noun_prompt
+from dseg.method.recording import noised
 from dseg.settings.reading import load_sections
 from dseg.settings.run import Settings
-from dseg.stages.recording import _phrase, run
+from dseg.stages.recording import _noun, run
 
 pytest_plugins = ("tiny_pipeline",)
 NOUNS = ["moon", "key", "fish"]
@@ -52,11 +52,18 @@ def settings(tiny_pipeline: Path, tmp_path: Path):
                 "device": "cpu",
             },
             "benchmarks": {"test": {"layout": "saliency", "root": "elsewhere", "images": 3}},
-            "attention": {"cross_strides": [1], "affinity_stride": 2, "neighbours": 16},
+            "attention": {
+                "cross_strides": [1],
+                "affinity_stride": 2,
+                "neighbours": 16,
+                "measure": "noun",
+            },
             "recording": {
                 "timesteps": [0.1, 0.3],
                 "noun": "class",
                 "latents": "noise",
+                "context": None,
+                "measure": None,
                 "affinity_stride": None,
                 "batch_size": 1,
                 "items_per_shard": 2,
@@ -120,7 +127,7 @@ def test_any_other_word_is_said_of_every_image(settings, benchmark: Path, tmp_pa
     always = record(fixed, benchmark, tmp_path, 1).fields["cross_1"]
     assert np.array_equal(always[0], told[0])
     assert all((always[row] != told[row]).any() for row in (1, 2))
-    assert _phrase(fixed, Sample("z", benchmark / "no.png")) == noun_prompt("moon")
+    assert _noun(fixed, Sample("z", benchmark / "no.png")) == "moon"
 
 
 def test_a_wrong_noun_is_never_the_own_and_the_same_each_time(
@@ -128,9 +135,8 @@ def test_a_wrong_noun_is_never_the_own_and_the_same_each_time(
 ) -> None:
     wrong = settings(noun="wrong")
     samples = [Sample(f"{i}", Path("x"), noun=noun) for i in range(60) for noun in (*NOUNS, "sea")]
-    said = [_phrase(wrong, sample) for sample in samples]
-    assert said == [_phrase(settings(noun="wrong", batch_size=3), sample) for sample in samples]
-    words = [phrase.text[phrase.start : phrase.end] for phrase in said]
+    words = [_noun(wrong, sample) for sample in samples]
+    assert words == [_noun(settings(noun="wrong", batch_size=3), sample) for sample in samples]
     assert all(word != sample.noun for word, sample in zip(words, samples, strict=True))
     assert {*words} == {*NOUNS}
     by_two = record(wrong, benchmark, tmp_path, 2).fields["cross_1"]
@@ -145,7 +151,7 @@ def test_without_another_noun_none_is_wrong(settings) -> None:
     prompts = alone.prompts.model_copy(update={"classes": ("moon",)})
     alone = alone.model_copy(update={"prompts": prompts})
     with pytest.raises(DsegError, match=r"wrong, but prompts\.classes has no other noun"):
-        _phrase(alone, Sample("a", Path("x"), noun="moon"))
+        _noun(alone, Sample("a", Path("x"), noun="moon"))
 
 
 def test_inverted_latents_take_the_place_of_noise(
