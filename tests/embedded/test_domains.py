@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from made_clothing import write_clothing
 
-from dseg.datasets.clothing.grounds import GROUNDS
 from dseg.datasets.clothing.photographers import split_by_sender
 from dseg.datasets.clothing.photographs import NOUNS, read_photographs
 from dseg.embedded import domains
@@ -16,6 +15,7 @@ from dseg.embedded.components import MAX_TOKENS, build_tokenizer
 from dseg.embedded.domains import COARSE, RENDERED, Domain, open_domain
 from dseg.embedded.instruments import CLASSIFIER, instrument_scenes
 from dseg.errors import DsegError
+from dseg.method.ground import GROUNDS
 from dseg.world.captions import VOCABULARY
 from dseg.world.renderer import captioned_images
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dseg.datasets.clothing.grounds import GROUNDS, VOCABULARY, caption, name_ground
+from dseg.datasets.clothing.grounds import VOCABULARY, caption
 from dseg.datasets.clothing.photographs import NOUNS, Photograph
+from dseg.method.ground import GROUNDS, name_ground
 
 each_word = pytest.mark.parametrize("word", GROUNDS)
 

@@ -10,10 +10,11 @@ from made_clothing import write_clothing
 from PIL import Image
 
 from dseg.datasets.clothing import masked
-from dseg.datasets.clothing.grounds import caption, name_ground
+from dseg.datasets.clothing.grounds import caption
 from dseg.datasets.clothing.photographs import read_photographs
 from dseg.datasets.opening import open_benchmark
 from dseg.errors import DsegError
+from dseg.method.ground import name_ground
 
 TO_MASK = {"a-1": "val", "b-2": "test", "d-4": "test"}
 COUNTS = {"val": 1, "test": 2}

@@ -8,9 +8,10 @@ import pytest
 from made_clothing import write_clothing
 from PIL import Image
 
-from dseg.datasets.clothing.grounds import caption, name_ground
+from dseg.datasets.clothing.grounds import caption
 from dseg.datasets.clothing.photographs import Photograph, read_photographs
 from dseg.datasets.clothing.views import GROUNDLESS, LEAST, captioned_views
+from dseg.method.ground import name_ground
 
 NOUNS = ("tshirt", "hat", "pants", "undershirt", "shoes")
 
