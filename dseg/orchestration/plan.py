@@ -30,7 +30,7 @@ from dseg.settings.profiles import (
     profile_params,
 )
 from dseg.settings.reading import load_settings
-from dseg.settings.run import ORACLE_MASKS, WORLD, Settings
+from dseg.settings.run import ORACLE_MASKS, WORLD
 from dseg.settings.sections import sections
 
 # glibc gives freed memory back at once and takes it again at the next step: 40,000 page faults a
@@ -138,7 +138,10 @@ class Plan(RunShards):
 
     def stamp(self, stage: str) -> str:
         """The file with the settings that a stage reads, written if they changed."""
-        return self._stamp(stage, "", self.settings)
+        path = self.artifact(f"settings/{stage}.json")
+        names = declared_sections(f"dseg.stages.{stage}")
+        write_stamp(Path(path), sections(self.settings, *names))
+        return path
 
     def stamps(self, stage: str, pattern: str) -> str:
         """As `stamp`, a file for each job.
@@ -153,15 +156,11 @@ class Plan(RunShards):
         Returns:
             The pattern of the files' paths.
         """
-        for job in jobs(self.settings, re.findall(r"{(\w+)}", pattern)):
-            self._stamp(stage, pattern.format(**job), job_settings(self.settings, **job))
-        return self.artifact(f"settings/{stage}/{pattern}.json")
-
-    def _stamp(self, stage: str, job: str, settings: Settings) -> str:
-        path = self.artifact(f"settings/{stage}/{job}.json" if job else f"settings/{stage}.json")
         names = declared_sections(f"dseg.stages.{stage}")
-        write_stamp(Path(path), sections(settings, *names))
-        return path
+        for job in jobs(self.settings, re.findall(r"{(\w+)}", pattern)):
+            path = self.artifact(f"settings/{stage}/{pattern.format(**job)}.json")
+            write_stamp(Path(path), sections(job_settings(self.settings, **job), *names))
+        return self.artifact(f"settings/{stage}/{pattern}.json")
 
     def model(self, wildcards: Any = None) -> list[str]:
         """The files of the base model if it is a folder; none if it is a revision on the hub."""

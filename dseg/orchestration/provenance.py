@@ -9,6 +9,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,19 @@ def sources(module: str, root: Path = Path()) -> list[Path]:
         DsegError: There is no such module, or a source file does not parse.
     """
     found: dict[str, Path] = {}
-    todo = [module]
+    todo, seen = [module], set()
     while todo:
         name = todo.pop()
-        if name in found or SILENT.fullmatch(name):
+        if name in seen or SILENT.fullmatch(name):
             continue
+        seen.add(name)
         path = _file(name, root)
-        if path is None:
+        if path is not None:
+            found[name] = path
+            todo += _imports(name, root / path, (root / path).read_bytes())
+        elif name == module:
             raise DsegError(f"no module {name} in {root.resolve()}: is this the root of dseg?")
-        found[name] = path
-        todo += _imports(name, _parse(root / path), root)
+        # Else the last part of `from dseg.x import y`, which is a name in a module.
     return sorted(path for name, path in found.items() if not SCHEMA.fullmatch(name))
 
 
@@ -75,7 +79,7 @@ def declared_sections(module: str, root: Path = Path()) -> tuple[str, ...]:
 
 def _names(module: str, constant: str, root: Path) -> tuple[str, ...]:
     path = _file(module, root)
-    for node in [] if path is None else _parse(root / path).body:
+    for node in [] if path is None else _parse(root / path, (root / path).read_bytes()).body:
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             if constant in (alias.name for alias in node.names):
                 return _names(node.module, constant, root)
@@ -117,48 +121,54 @@ def _file(module: str, root: Path) -> Path | None:
     return None
 
 
-def _parse(path: Path) -> ast.Module:
+def _parse(path: Path, content: bytes) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes())
+        return ast.parse(content)
     except SyntaxError as error:
         raise DsegError(f"{path}, line {error.lineno}: {error.msg}") from error
     except (ValueError, RecursionError, MemoryError) as error:  # of zero bytes, of brackets
         raise DsegError(f"{path}: no module of Python ({error or 'too deep'})") from error
 
 
-def _imports(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
-    """The modules of the package that ``module`` imports, and the packages it lies in."""
-    for name in _imported_names(module, tree, root):
+# Stages share most of their modules: each is looked through once, not once for each stage.
+@cache
+def _imports(module: str, path: Path, content: bytes) -> tuple[str, ...]:
+    """What ``module`` imports of the package, and the packages on the way to it and to itself.
+
+    The last part of a name may be of no module, but of something in one.
+    """
+    found: dict[str, None] = {}  # a set in order
+    for name in _imported_names(module, path, content):
         parts = name.split(".")
-        if parts[0] != PACKAGE:
-            continue
-        for end in range(1, len(parts) + 1):
-            # The last part of `from dseg.x import y` may be a module or a name in one.
-            if _file(".".join(parts[:end]), root) is not None:
-                yield ".".join(parts[:end])
+        if parts[0] == PACKAGE:
+            found |= {".".join(parts[:end]): None for end in range(1, len(parts) + 1)}
+    return tuple(found)
 
 
-def _imported_names(module: str, tree: ast.Module, root: Path) -> Iterator[str]:
+def _imported_names(module: str, path: Path, content: bytes) -> Iterator[str]:
     yield module
-    for node in _run(tree):
+    for node in _statements(_parse(path, content)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                path = _file(module, root)
                 package = module.split(".")
-                drop = node.level - (path is not None and path.name == "__init__.py")
+                drop = node.level - (path.name == "__init__.py")
                 base = ".".join([*package[: len(package) - drop], *([base] if base else [])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _run(node: ast.AST) -> Iterator[ast.AST]:
-    """What a node holds at any depth, but for what stands under ``if TYPE_CHECKING``."""
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node holds at any depth, but for what stands under ``if TYPE_CHECKING``.
+
+    Expressions are left out: they hold no import and are most of a file.
+    """
     yield node
     if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
         inner: list[ast.AST] = [*node.orelse]
     else:
         inner = [*ast.iter_child_nodes(node)]
     for each in inner:
-        yield from _run(each)
+        if not isinstance(each, ast.expr):
+            yield from _statements(each)

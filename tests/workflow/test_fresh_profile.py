@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import yaml
-from test_workflow import copy_of_working_tree, said
+from clones import copy_of_working_tree, said
 
 from dseg.settings.reading import load_settings
 from dseg.stages import world
