@@ -37,8 +37,8 @@ from dseg.orchestration.records import (
 )
 from dseg.reporting.mlflow import check_store
 from dseg.reporting.readme import run as update_readme
-from dseg.reporting.readme import write_study
-from dseg.settings.profiles import DEFAULT_PROFILE, STUDY_PROFILE
+from dseg.reporting.readme import write_photos, write_study
+from dseg.settings.profiles import DEFAULT_PROFILE, PHOTOS_PROFILE, STUDY_PROFILE
 from dseg.stages.tracking import STORE
 
 TARGETS = ("all",)
@@ -116,6 +116,8 @@ def _reproduce(plan: Plan) -> None:
     shown = _show(plan, lock)
     if plan.profile == DEFAULT_PROFILE:
         update_readme(Path(plan.results()))
+    if plan.profile == PHOTOS_PROFILE:
+        write_photos(Path(plan.results()))
     if plan.profile == STUDY_PROFILE:
         write_study(Path(plan.results()), Path(plan.claims_page()))
     if not pending:

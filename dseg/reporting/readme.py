@@ -15,8 +15,16 @@ BEGIN = "<!-- results: written by `python -m dseg stage readme`; not to be edite
 END = "<!-- end of results -->"
 STUDY_BEGIN = "<!-- study: written by `make reproduce PROFILE=study`; not to be edited -->"
 STUDY_END = "<!-- end of study -->"
+PHOTOS_BEGIN = "<!-- photos: written by `make reproduce PROFILE=photos`; not to be edited -->"
+PHOTOS_END = "<!-- end of photos -->"
 DURATION = "run.json"
 TABLE, GALLERY = "tables/saliency.md", "figures/gallery-test.png"
+# Of photographs the galleries stay where a run made them; synthetic images may be shown.
+SYNTHETIC = "figures/masks.png"
+SYNTHETIC_CAPTION = (
+    "Synthetic photographs and the masks that AttentionCut makes of their attention. From left to "
+    "right, in each row: kept ones, evenly spaced, and ones that the filter dropped."
+)
 CAPTION = (
     "Predictions on held-out images. From left to right: images evenly spaced from the worst to "
     "the best by the head's IoU; outlines of the true mask and of each method's, and below them "
@@ -42,6 +50,22 @@ def run(results: Path, readme: Path = Path("README.md")) -> None:
     block = _results_block(table, f"{folder}/{GALLERY}", CAPTION, folder)
     old = readme.read_text(encoding="utf-8")
     _write(readme, old, replace_block(old, block + _duration(results)))
+
+
+def write_photos(results: Path, readme: Path = Path("README.md")) -> None:
+    """Write the main table of the photographs into README.md, and synthetic ones; as `run`.
+
+    Raises:
+        DsegError: As `run`.
+    """
+    for path in (results / TABLE, results / SYNTHETIC, readme):
+        if not path.is_file():
+            raise DsegError(f"{path}: no such file; run the stages tables and figures first")
+    folder = results.resolve().relative_to(readme.resolve().parent).as_posix()
+    table = (results / TABLE).read_text(encoding="utf-8")
+    block = _results_block(table, f"{folder}/{SYNTHETIC}", SYNTHETIC_CAPTION, folder)
+    old = readme.read_text(encoding="utf-8")
+    _write(readme, old, replace_block(old, block + _duration(results), PHOTOS_BEGIN, PHOTOS_END))
 
 
 def write_study(results: Path, claims: Path, readme: Path = Path("README.md")) -> None:

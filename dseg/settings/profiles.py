@@ -9,6 +9,7 @@ PARAMS = "params.yaml"
 PROFILES = Path("workflow/profiles")
 DEFAULT_PROFILE = "embedded"
 STUDY_PROFILE = "study"
+PHOTOS_PROFILE = "photos"
 CLAIMS_PAGE = "docs/claims.md"
 
 
