@@ -291,7 +291,8 @@ def results(folder: Path) -> Made:
 
 def prompts(folder: Path) -> Made:
     path = folder / "prompts.parquet"
-    row = {"id": "a", "text": "a moon", "token_start": 1, "token_end": 2, "seed": 5}
+    row = {"id": "a", "text": "a moon", "token_start": 1, "token_end": 2}
+    row |= {"context_start": 0, "context_end": 0, "seed": 5}
     pd.DataFrame([row | {"class": "moon"}]).to_parquet(path, index=False)
     return [path], lambda path: (read_prompts(path), read_nouns(path, ["a"]))
 

@@ -24,6 +24,7 @@ def test_known_numbers_of_images() -> None:
         "pascal-s": 850,
         "voc07": 5011,
         "voc12": 11540,
+        "voc12-100": 100,
         "coco20k": 19817,
         "clothing": 5096,
     }
