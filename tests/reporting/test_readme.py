@@ -8,7 +8,15 @@ import yaml
 
 from dseg.errors import DsegError
 from dseg.reporting import readme
-from dseg.reporting.readme import BEGIN, END, STUDY_BEGIN, STUDY_END, replace_block
+from dseg.reporting.readme import (
+    BEGIN,
+    END,
+    PHOTOS_BEGIN,
+    PHOTOS_END,
+    STUDY_BEGIN,
+    STUDY_END,
+    replace_block,
+)
 from dseg.settings.reading import load_settings
 from dseg.settings.sections import sections
 
@@ -84,14 +92,34 @@ def test_the_studys_verdicts_are_put_between_their_markers(tmp_path):
     assert page.read_text() == text
 
 
-def test_the_page_of_this_repository_shows_its_results(root):
-    folder = root / "results" / "embedded"
+def test_of_photographs_the_table_and_synthetic_ones_are_shown(tmp_path):
+    results, page = tmp_path / "results" / "photos", tmp_path / "README.md"
+    page.write_text(f"# Title\n\n{PHOTOS_BEGIN}\nold\n{PHOTOS_END}\n\n{BEGIN}\nworld\n{END}\n")
+    before = page.read_text()
+    with pytest.raises(DsegError, match=r"saliency\.md: no such file"):
+        readme.write_photos(results, page)
+    assert page.read_text() == before
+    for name, text in ((readme.TABLE, TABLE), (readme.SYNTHETIC, "a picture")):
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_text(text)
+    readme.write_photos(results, page)
+    text = page.read_text()
+    assert "| head | 80.1 |" in text and "old" not in text and f"{BEGIN}\nworld\n{END}" in text
+    (picture,) = re.findall(r"!\[.+\]\((.+)\)", text)
+    assert picture == "results/photos/figures/masks.png"  # no photograph of a person
+
+
+@pytest.mark.parametrize(
+    ("profile", "begin", "end"), [("embedded", BEGIN, END), ("photos", PHOTOS_BEGIN, PHOTOS_END)]
+)
+def test_the_page_of_this_repository_shows_its_results(root, profile, begin, end):
+    folder = root / "results" / profile
     page = root / "README.md"
-    assert page.read_text().count(BEGIN) == page.read_text().count(END) == 1
+    assert page.read_text().count(begin) == page.read_text().count(end) == 1
     if not (folder / readme.TABLE).is_file():
-        pytest.skip("results/embedded is not there: nothing has been reproduced")
+        pytest.skip(f"results/{profile} is not there: nothing has been reproduced")
     table = (folder / readme.TABLE).read_text().strip()
-    assert table in page.read_text(), "run python -m dseg stage readme --results results/embedded"
+    assert table in page.read_text(), f"run make reproduce PROFILE={profile}"
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/method.md"])
