@@ -13,7 +13,7 @@ def load(path: str | PathLike[str], *, device: str = "auto") -> "Segmenter":
     """A trained head, to segment images with: ``dseg.load(path).segment(images)``.
 
     Args:
-        path: A folder that `dseg export` wrote, like models/dseg-head-embedded.
+        path: A folder that `dseg export` wrote, like models/dseg-head-photos.
         device: "auto" takes the first GPU if there is one, else the CPU; or a torch device.
 
     Raises:

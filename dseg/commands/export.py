@@ -34,7 +34,7 @@ def run(out: Path, profile: str = "embedded", variant: str = "inversion") -> Non
     """Export a head with its settings and its model card. Call it in the repository's root.
 
     Args:
-        out: Folder to write, like models/dseg-head-embedded; a head there before is replaced.
+        out: Folder to write, like models/dseg-head-photos; a head there before is replaced.
         profile: The run, which must be finished.
         variant: Which of its heads.
 

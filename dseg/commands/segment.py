@@ -18,7 +18,7 @@ from PIL import Image
 
 from dseg.errors import DsegError, describe
 from dseg.files import write_bytes, write_text
-from dseg.photos.exported import SHIPPED
+from dseg.photos.exported import SHIPPED, read_config
 from dseg.photos.folder import Photo, PhotoFile, find_photos, read_photo
 from dseg.photos.methods import load_attentioncut, load_head
 from dseg.photos.overlay import overlay
@@ -26,6 +26,7 @@ from dseg.photos.results import read_results
 from dseg.photos.segmenter import Segmentation, Segmenter
 from dseg.progress import format_seconds, track
 from dseg.settings.document import shorten
+from dseg.settings.masks import TOLD, WRONG
 
 RESULTS = ("results.json", "results.csv")
 ENDINGS = {"mask": "_mask.png", "soft": "_soft.png", "overlay": "_overlay.jpg"}
@@ -36,6 +37,11 @@ ANY_NOUN = "object"
 EMBEDDED = (
     "warning: this model knows the embedded world only, its drawn objects on drawn "
     "backgrounds. On photographs its masks mean little; train or get a head for photographs "
+    "(docs/own-photos.md)."
+)
+NAMED = 6  # classes that a note names
+LEARNT = (
+    "note: this head learnt from synthetic images of {classes}. What is unlike them it may miss "
     "(docs/own-photos.md)."
 )
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -76,10 +82,11 @@ def run(
         paths: Images, and folders of images.
         out: Folder for the results: <name>_mask.png (0 or 255), <name>_soft.png (255 is 1),
             <name>_overlay.jpg, and results.json and results.csv about all images.
-        model: Folder of an exported head; the shipped one, of the embedded world, if not given.
+        model: Folder of an exported head; the shipped one, of photographs, if not given.
         method: head: the exported head; attentioncut: no training, with the settings and the base
             model of that folder.
-        noun: What attentioncut looks for; "object" if not given.
+        noun: What attentioncut looks for; if not given, what the settings of the head's run say of
+            every image, or "object".
         base_model: Another base model for attentioncut, a folder or a hub id.
         batch_size: Images computed at once; changes memory and speed only.
         device: auto, cpu, cuda, ...
@@ -118,7 +125,9 @@ def run(
         segmenter = (
             load_head(model, device=device)
             if method == "head"
-            else load_attentioncut(model, noun or ANY_NOUN, base_model=base_model, device=device)
+            else load_attentioncut(
+                model, noun or _usual_noun(model, base_model), base_model=base_model, device=device
+            )
         )
         about = segmenter.about
         if about["embedded"]:
@@ -126,6 +135,10 @@ def run(
             if noun not in (None, ANY_NOUN, *about["classes"]):
                 known = ", ".join(about["classes"])
                 print(f"warning: its words are {known}; {noun!r} is none", file=sys.stderr)
+        elif method == "head":
+            known, more = about["classes"][:NAMED], len(about["classes"]) - NAMED
+            classes = ", ".join(known) + (f" and {more} more" if more > 0 else "")
+            print(LEARNT.format(classes=classes), file=sys.stderr)
     records = {} if earlier is None else _kept(earlier, about, files, out)
     kept = len(records)
     left = [file for file in files if file.path not in records]
@@ -217,6 +230,12 @@ def _same_but_suffix(files: Sequence[PhotoFile]) -> Iterator[tuple[PhotoFile, Ph
             if stem in first:
                 yield first[stem], file
             first.setdefault(stem, file)
+
+
+def _usual_noun(model: Path, base_model: str | None) -> str:
+    """What an image is said to show where nobody says it; another base model may not know it."""
+    noun = read_config(model).recording.noun
+    return ANY_NOUN if base_model is not None or noun in (TOLD, WRONG) else noun
 
 
 def _kept(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from dseg import load
 from dseg.base_model.pipeline import load_pipeline
 from dseg.errors import DsegError
-from dseg.photos.exported import SHIPPED
+from dseg.photos.exported import CHECKOUT
 from dseg.settings.profiles import DEFAULT_PROFILE, profile_params
 from dseg.settings.reading import load_settings
 
@@ -72,8 +72,9 @@ def run(
             dtype=chosen.dtype,
             device=chosen.device,
         )
-        if head is None and model is None and SHIPPED.is_dir():
-            head = SHIPPED
+        shipped = CHECKOUT / "models" / f"dseg-head-{profile}"
+        if head is None and model is None and shipped.is_dir():
+            head = shipped
         segmenter = None if head is None else load(head, device=chosen.device)
         page = build(Viewer(pipe, settings, segmenter), model or chosen.path)
         hosts = Hosts(host)

@@ -14,6 +14,7 @@ OTHER = (
     "Its training images were synthesised, of {count} classes. What is unlike them, in kind or in "
     "style, it may miss."
 )
+OWN = ("models/dseg-tiny", "models/dseg-photo")  # base models of this repository
 METRICS = {"acc": "Acc", "iou": "IoU", "max_f": "maxF", "corloc": "CorLoc"}
 CARD = """\
 ---
@@ -87,7 +88,8 @@ def head_card(name: str, config: HeadConfig, reads_features: bool, size_bytes: i
     height, width = config.size
     base_name = base.hub or (base.folder or "").rpartition("/")[2]
     front = ["library_name: dseg", "pipeline_tag: image-segmentation"]
-    if training.embedded:
+    own = base.folder in OWN
+    if own:
         front.insert(0, "license: apache-2.0")
     if base.hub and reads_features:
         front.append(f"base_model: {base.hub}")
@@ -115,8 +117,8 @@ def head_card(name: str, config: HeadConfig, reads_features: bool, size_bytes: i
         scores=_scores(training.scores, training.protocol),
         height=height,
         width=width,
-        licence="Apache-2.0, as the code and the embedded base model."
-        if training.embedded
+        licence="Apache-2.0, as the code and the base model, which is shipped with it."
+        if own
         else f"The terms of the base model, {base_name}, may bind what is derived from it.",
     )
 

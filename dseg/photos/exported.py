@@ -27,7 +27,7 @@ FORMAT: Literal[1] = 1
 HEAD, CONFIG, CARD = "head.safetensors", "config.json", "README.md"
 # The folder with models/, if the package runs from a checkout of its repository.
 CHECKOUT = Path(__file__).resolve().parents[2]
-SHIPPED = CHECKOUT / "models" / "dseg-head-embedded"
+SHIPPED = CHECKOUT / "models" / "dseg-head-photos"
 
 # Far above any use: an image is stretched to it before anything else is looked at.
 Side = Annotated[int, Field(ge=1, le=2**13)]
