@@ -88,7 +88,7 @@ def head_card(name: str, config: HeadConfig, reads_features: bool, size_bytes: i
     height, width = config.size
     base_name = base.hub or (base.folder or "").rpartition("/")[2]
     front = ["library_name: dseg", "pipeline_tag: image-segmentation"]
-    own = base.folder in OWN
+    own = training.embedded or base.folder in OWN
     if own:
         front.insert(0, "license: apache-2.0")
     if base.hub and reads_features:

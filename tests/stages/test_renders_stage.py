@@ -36,6 +36,7 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table["class"] = NOUNS
     table["text"] = "a photo"
     table["token_start"], table["token_end"], table["seed"] = 1, 2, range(count)
+    table["context_start"], table["context_end"] = 0, 0
     table.to_parquet(path)
     return path
 

@@ -40,6 +40,7 @@ def settings(folder: Path, model: Path, **synthesis: int | None) -> Settings:
             "affinity_stride": 1,
             "timesteps": [0.0, 1.0],
             "neighbours": 8,
+            "measure": "noun",
         },
     }
     values["synthesis"] |= synthesis
