@@ -22,8 +22,9 @@ TABLE, GALLERY = "tables/saliency.md", "figures/gallery-test.png"
 # Of photographs the galleries stay where a run made them; synthetic images may be shown.
 SYNTHETIC = "figures/masks.png"
 SYNTHETIC_CAPTION = (
-    "Synthetic photographs and the masks that AttentionCut makes of their attention. From left to "
-    "right, in each row: kept ones, evenly spaced, and ones that the filter dropped."
+    "Synthetic photographs and the masks that AttentionCut makes of their attention. From top to "
+    "bottom: the first image of a noun, the noun's cross map, the mask; in grey, with the reason, "
+    "those that the filter drops."
 )
 CAPTION = (
     "Predictions on held-out images. From left to right: images evenly spaced from the worst to "
