@@ -388,3 +388,10 @@ def test_real_photographs(exported, shared, tmp_path):
     for image, path in zip(results(tmp_path / "out")[0]["images"], paths, strict=True):
         with Image.open(path) as photo, Image.open(tmp_path / "out" / image["mask"]) as mask:
             assert photo.size == mask.size == (image["width"], image["height"])
+
+
+def test_untold_the_noun_is_what_the_heads_run_says_of_every_image(root):
+    heads = root / "models"
+    assert segment._usual_noun(heads / "dseg-head-photos", None) == "tshirt"
+    assert segment._usual_noun(heads / "dseg-head-photos", "OWNER/NAME") == "object"
+    assert segment._usual_noun(heads / "dseg-head-embedded", None) == "object"
