@@ -226,10 +226,10 @@ def _markdown(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def replace_table(file: Path, name: str, table: str) -> None:
-    """Put a table between its markers, which stay."""
+def replace_table(file: Path, name: str, table: str, script: str = "mask_methods.py") -> None:
+    """Put a table between the markers of its script, which stay."""
     begin, end = (
-        f"<!-- {name}: written by benchmarks/mask_methods.py -->",
+        f"<!-- {name}: written by benchmarks/{script} -->",
         f"<!-- end of {name} -->",
     )
     text = file.read_text(encoding="utf-8")

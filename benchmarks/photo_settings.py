@@ -26,9 +26,10 @@ import torch  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from mask_methods import replace_table  # noqa: E402
+
 from dseg.base_model.pipeline import encode, fit, load_pipeline, timestep_at  # noqa: E402
 from dseg.datasets.opening import open_benchmark  # noqa: E402
-from dseg.files import write_text  # noqa: E402
 from dseg.method.attention import AttentionPlan  # noqa: E402
 from dseg.method.cut.attentioncut import attention_cut  # noqa: E402
 from dseg.method.cut.evidence import Attention  # noqa: E402
@@ -173,19 +174,6 @@ def choose_seeded(val: Val, recorded: str) -> list[list[str]]:
     return sorted(rows, key=lambda row: -float(row[2]))
 
 
-def replace_table(file: Path, name: str, table: str) -> None:
-    """Put a table between its markers, which stay."""
-    begin, end = (
-        f"<!-- {name}: written by benchmarks/photo_settings.py -->",
-        f"<!-- end of {name} -->",
-    )
-    text = file.read_text(encoding="utf-8")
-    if text.count(begin) != 1 or text.count(end) != 1:
-        sys.exit(f"error: {file}: expected the lines {begin!r} and {end!r} once each")
-    before, _, rest = text.partition(begin)
-    write_text(file, f"{before}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}")
-
-
 def _markdown(heads: list[str], rows: list[list[str]]) -> str:
     lines = [heads, ["---", "---", "---:"], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -212,7 +200,7 @@ def main() -> None:
     for name, table in tables.items():
         print(f"\n{table}")
         if options.docs is not None:
-            replace_table(options.docs, name, table)
+            replace_table(options.docs, name, table, Path(__file__).name)
     print(f"\n{chosen}")
 
 

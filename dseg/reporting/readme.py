@@ -43,14 +43,7 @@ def run(results: Path, readme: Path = Path("README.md")) -> None:
     Raises:
         DsegError: A result or the file is missing, or the file lacks the markers.
     """
-    for path in (results / TABLE, results / GALLERY, readme):
-        if not path.is_file():
-            raise DsegError(f"{path}: no such file; run the stages tables and figures first")
-    folder = results.resolve().relative_to(readme.resolve().parent).as_posix()
-    table = (results / TABLE).read_text(encoding="utf-8")
-    block = _results_block(table, f"{folder}/{GALLERY}", CAPTION, folder)
-    old = readme.read_text(encoding="utf-8")
-    _write(readme, old, replace_block(old, block + _duration(results)))
+    _write_results(results, readme, GALLERY, CAPTION, (BEGIN, END))
 
 
 def write_photos(results: Path, readme: Path = Path("README.md")) -> None:
@@ -59,14 +52,20 @@ def write_photos(results: Path, readme: Path = Path("README.md")) -> None:
     Raises:
         DsegError: As `run`.
     """
-    for path in (results / TABLE, results / SYNTHETIC, readme):
+    _write_results(results, readme, SYNTHETIC, SYNTHETIC_CAPTION, (PHOTOS_BEGIN, PHOTOS_END))
+
+
+def _write_results(
+    results: Path, readme: Path, picture: str, caption: str, markers: tuple[str, str]
+) -> None:
+    for path in (results / TABLE, results / picture, readme):
         if not path.is_file():
             raise DsegError(f"{path}: no such file; run the stages tables and figures first")
     folder = results.resolve().relative_to(readme.resolve().parent).as_posix()
     table = (results / TABLE).read_text(encoding="utf-8")
-    block = _results_block(table, f"{folder}/{SYNTHETIC}", SYNTHETIC_CAPTION, folder)
+    block = _results_block(table, f"{folder}/{picture}", caption, folder)
     old = readme.read_text(encoding="utf-8")
-    _write(readme, old, replace_block(old, block + _duration(results), PHOTOS_BEGIN, PHOTOS_END))
+    _write(readme, old, replace_block(old, block + _duration(results), *markers))
 
 
 def write_study(results: Path, claims: Path, readme: Path = Path("README.md")) -> None:
